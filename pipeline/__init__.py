@@ -1,0 +1,1 @@
+"""Scores live sensor readings from Kafka and publishes incidents."""

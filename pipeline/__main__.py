@@ -1,0 +1,154 @@
+"""Command line of the worker. Torch and Kafka are imported only by the commands that use
+them, so that `--help` is quick."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import InputError, PipelineError
+
+app = typer.Typer(
+    name="pipeline",
+    help="Scores sensor readings from Kafka and publishes incidents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INPUT_ERROR = 2
+FAILED = 1
+INTERRUPTED = 130
+"""Typer's own exit code for Ctrl-C."""
+
+
+@app.command()
+def run(
+    detector: Annotated[
+        Path | None, typer.Option(help="Detector folder. PIPELINE_DETECTOR.")
+    ] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="PIPELINE_KAFKA__BOOTSTRAP_SERVERS.")
+    ] = None,
+    group_id: Annotated[str | None, typer.Option(help="PIPELINE_KAFKA__GROUP_ID.")] = None,
+    port: Annotated[int | None, typer.Option(help="PIPELINE_HTTP__PORT.")] = None,
+    device: Annotated[str | None, typer.Option(help="PIPELINE_DEVICE.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="File with lines of PIPELINE_NAME=value.")
+    ] = None,
+    secrets_dir: Annotated[
+        Path | None, typer.Option(help="Folder with one file per setting.")
+    ] = None,
+) -> None:
+    """Work on the stream until SIGTERM. Settings come from PIPELINE_ variables."""
+    from pipeline.signals import StopSignals
+
+    signals = StopSignals()
+
+    from pipeline.configure import parse_assignments, read_settings, unknown_variables
+    from pipeline.logs import configure_logs
+    from pipeline.settings import Settings
+
+    named = {
+        "detector": detector,
+        "kafka.bootstrap_servers": bootstrap_servers,
+        "kafka.group_id": group_id,
+        "http.port": port,
+        "device": device,
+    }
+    overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
+    overrides |= parse_assignments(assignments or [])
+    settings = read_settings(Settings, overrides, env_file, secrets_dir)
+    configure_logs(settings.log.level, settings.log.format)
+
+    import structlog
+
+    for line in unknown_variables(Settings, os.environ):
+        structlog.get_logger().warning("unknown_setting", detail=line)
+
+    from pipeline.run import run as run_worker
+
+    run_worker(settings, signals)
+
+
+@app.command()
+def score(
+    detector: Annotated[Path, typer.Argument(help="Detector folder.")],
+    data: Annotated[Path, typer.Argument(help="History, CSV or Parquet.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score a file through the worker's own steps."""
+    from pipeline.logs import configure_logs
+
+    configure_logs("warning", "auto")
+
+    from pipeline.offline import score_file
+
+    score_file(detector, data, out, device)
+
+
+@app.command()
+def demo(
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Go on streaming until Ctrl-C.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the detector, the alerts and the page.")
+    ] = Path("demo-output"),
+    readings_per_s: Annotated[
+        float, typer.Option(min=1.0, help="How fast the data is streamed.")
+    ] = 200.0,
+) -> None:
+    """Show the whole pipeline on real data: Kafka, training, worker, incidents."""
+    from pipeline.demo.show import show
+
+    show(out, keep_running, readings_per_s, os.environ)
+
+
+@app.command()
+def kafka(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")],
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Partitions of topics created on first use.")
+    ] = 1,
+) -> None:
+    """Run a real single-node Apache Kafka for trials, until SIGTERM or Ctrl-C."""
+    from pipeline.kafka_server import serve
+
+    serve(port, partitions)
+
+
+def main() -> None:
+    """The `pipeline` command."""
+    exit_with_one_line(app)
+
+
+def exit_with_one_line(command: Callable[[], object]) -> None:
+    """Run a command line; an error of ours becomes one line and an exit code.
+
+    2 for what the user gave, 1 for what failed on the way, 130 for Ctrl-C.
+    """
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(INPUT_ERROR)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print("stopped", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`pipeline demo`: the whole pipeline, live, on real data."""

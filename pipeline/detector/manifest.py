@@ -1,0 +1,160 @@
+"""`manifest.json`: everything about a detector that is not its weights."""
+
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+
+from pipeline.errors import DetectorError
+
+SCHEMA = "detector/1"
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ModelPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which network, and its sizes."""
+
+    family: str
+    window: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    latent: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class ScalerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Per sensor, in the order of `sensors`."""
+
+    mean: list[float]
+    scale: list[Annotated[float, msgspec.Meta(gt=0)]]
+
+
+class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When scores become an incident, and when it ends."""
+
+    trigger: tuple[Positive, Annotated[int, msgspec.Meta(ge=1, le=64)]]
+    """(k, n): k of the last n scores at or above 1.0 open an incident."""
+    recovery: Positive
+    """m: that many scores in a row below 1.0 close it."""
+
+
+class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where 1.0 lies, and what that was measured to mean."""
+
+    value: Annotated[float, msgspec.Meta(gt=0)]
+    """In the network's own error."""
+    method: str
+    asked_false_alarms_per_unit_day: float
+    observed_false_alarms: int
+    """Incidents in the calibration part at this threshold."""
+    calibration_unit_days: float
+    """Length of the calibration part, summed over units."""
+    expected_false_alarms_per_unit_day: float
+    at_most_false_alarms_per_unit_day: float | None
+    """Upper end of the rate's one-sided 95 % Poisson interval; None if unknown."""
+    is_shown: bool
+    """Whether the calibration part is long enough to show the rate that was asked for."""
+
+
+class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What it was trained on, and how."""
+
+    first_time: str
+    last_time: str
+    n_units: int
+    n_rows: int
+    data_digest: str
+    """SHA-256 over the sensors' names and the rows that were used."""
+    n_windows: dict[str, int]
+    """Per part: training, validation, calibration."""
+    n_epochs: int
+    best_epoch: int
+    validation_loss: float
+    seed: int
+    settings: dict[str, Any]
+    left_out: list[str]
+
+
+class FilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file beside the manifest."""
+
+    file: str
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `manifest.json`, less its own digest."""
+
+    schema: str
+    name: str
+    sensors: Annotated[list[str], msgspec.Meta(min_length=1)]
+    model: ModelPart
+    scaler: ScalerPart
+    threshold: ThresholdPart
+    incident: IncidentPart
+    training: TrainingPart
+    versions: dict[str, str]
+    weights: FilePart
+    golden: FilePart
+
+    def __post_init__(self) -> None:
+        n_sensors = len(self.sensors)
+        if len(set(self.sensors)) != n_sensors:
+            raise ValueError("sensors are not all different")
+        if not len(self.scaler.mean) == len(self.scaler.scale) == n_sensors:
+            raise ValueError(f"scaler must have {n_sensors} means and scales")
+        if unusable := [name for name in self.sensors if not is_sensor_name(name)]:
+            raise ValueError(f"{unusable} cannot be names of sensors")
+        n_over, n_last = self.incident.trigger
+        if n_over > n_last:
+            raise ValueError(f"trigger {n_over} of {n_last} can never be met")
+
+
+def is_sensor_name(name: str) -> bool:
+    """Whether readings can hold a sensor of this name: msgspec, which decodes them, takes
+    no quotes, backslashes or control characters in a generated field's name."""
+    return name != "" and not any(c in '"\\' or ord(c) < 0x20 for c in name)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON, with its digest as the first field."""
+    fields = {"digest": digest(manifest), **msgspec.to_builtins(manifest)}
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+
+
+def digest(manifest: Manifest) -> str:
+    """`sha256:` over all fields, the weights' own digest among them.
+
+    It names the detector in alerts and metrics, and shows that no field was edited.
+    """
+    # Typed first, as reading it does: a 1 in the place of a float is written 1.0.
+    typed = msgspec.convert(msgspec.to_builtins(manifest), Manifest)
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(typed)).hexdigest()
+
+
+def decode(text: bytes, where: str) -> Manifest:
+    """Read a manifest and check it.
+
+    Args:
+        text: the file's content.
+        where: the file, for messages.
+
+    Raises:
+        DetectorError: not JSON, of another schema version, incomplete, or edited.
+    """
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+        found_schema = fields.get("schema")
+        if found_schema != SCHEMA:
+            raise DetectorError(
+                f"{where}: expected schema {SCHEMA!r}, got {found_schema!r}; "
+                "train the detector again with this version"
+            )
+        stated = fields.pop("digest", None)
+        manifest = msgspec.convert(fields, Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DetectorError(f"{where}: not a detector's manifest: {error}") from error
+    if stated != digest(manifest):
+        raise DetectorError(
+            f"{where}: its content does not match its digest; it was edited or damaged"
+        )
+    return manifest

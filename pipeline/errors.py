@@ -1,0 +1,40 @@
+"""The project's exceptions: one class per decision the caller makes."""
+
+
+class PipelineError(Exception):
+    """Base of the project's exceptions. Its text is one line that a user can act on."""
+
+
+class InputError(PipelineError):
+    """What the user gave (a file, a setting, an option) cannot be used. Exit code 2."""
+
+
+class DetectorError(InputError):
+    """A detector folder is missing, damaged, tampered with or of another version."""
+
+
+class DecodeError(PipelineError):
+    """One record is not a valid reading. It is dead-lettered; the stream goes on."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class StreamUnreadable(PipelineError):
+    """Too large a share of the stream cannot be read. The worker stops."""
+
+
+class TransportError(PipelineError):
+    """Kafka refused or did not answer. `retriable` says whether trying again may help."""
+
+    def __init__(self, detail: str, *, retriable: bool) -> None:
+        super().__init__(detail)
+        self.retriable = retriable
+
+
+class MessageTooLarge(TransportError):
+    """The broker takes no message of this size. Only a smaller one will do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retriable=False)

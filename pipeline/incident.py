@@ -1,0 +1,286 @@
+"""Scores to incidents: opened, updated and closed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from pipeline.records import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Partition,
+    Readings,
+    Scores,
+)
+from pipeline.window import LiveWindows, extended, group_starts
+
+State = Literal["opened", "updated", "closed"]
+
+CRITICAL_SCORE = 2.0
+"""From this peak on an incident is `critical`, below it a `warning`."""
+UPDATE_FACTOR = 1.5
+"""An open incident is told of again once its peak has grown by this factor, or has become
+critical. The number of updates is then bounded by the logarithm of the peak."""
+
+
+class IncidentRule(NamedTuple):
+    """When scores become an incident, and when it ends."""
+
+    n_over: int
+    """k: that many of the last `n_last` scores at or above 1.0 open an incident."""
+    n_last: int
+    """n, 1 to 64."""
+    n_recovery: int
+    """m: that many scores in a row below 1.0 close it."""
+
+
+@dataclass(slots=True)
+class UnitState:
+    """What the rule remembers of one unit."""
+
+    over_bits: int = 0
+    """The last n scores against the threshold, newest in the lowest bit. 0 while open."""
+    n_below: int = 0
+    """Scores in a row below 1.0, while open."""
+    is_open: bool = False
+
+
+def transitions(
+    over_B: BoolArray, rule: IncidentRule, state: UnitState
+) -> Iterator[tuple[int, bool]]:
+    """Follow one unit's scores and yield each change: its index, and whether open after.
+
+    `state` is carried on, so a series gives the same changes however it is cut up.
+
+    Args:
+        over_B: which scores are at or above 1.0, in order.
+        rule: when to open and to close.
+        state: as the series before left it.
+    """
+    mask = (1 << rule.n_last) - 1
+    over_indices = np.flatnonzero(over_B)
+    over = over_B.tolist()
+    b = 0
+    while b < len(over):
+        if not state.is_open and state.over_bits == 0 and not over[b]:
+            # Nothing can happen before the next score above the threshold.
+            next_over = np.searchsorted(over_indices, b)
+            if next_over == len(over_indices):
+                return
+            b = int(over_indices[next_over])
+        if state.is_open:
+            state.n_below = 0 if over[b] else state.n_below + 1
+            if state.n_below >= rule.n_recovery:
+                state.is_open, state.n_below = False, 0
+                yield b, False
+        else:
+            state.over_bits = (state.over_bits << 1 | over[b]) & mask
+            if state.over_bits.bit_count() >= rule.n_over:
+                state.is_open, state.over_bits = True, 0
+                yield b, True
+        b += 1
+
+
+class Explanation(NamedTuple):
+    """Why a window scored as it did: one row of `Scores`."""
+
+    contribution_F: FloatArray
+    observed_F: FloatArray
+    expected_F: FloatArray
+
+
+class Event(NamedTuple):
+    """A change of an incident that consumers are told of."""
+
+    state: State
+    unit: str
+    opened_at_s: float
+    time_s: float
+    """Of the reading that caused this event. Seconds since the epoch."""
+    score: float
+    peak_score: float
+    explanation: Explanation
+    """Of the window with the peak so far."""
+    partition: Partition
+    first_offset: int
+    """Of the oldest reading of the window that caused this event."""
+    last_offset: int
+
+
+@dataclass(slots=True)
+class OpenIncident:
+    """What is remembered of an incident from its opening to its closing."""
+
+    opened_at_s: float
+    peak_score: float
+    told_score: float
+    """The peak when it was last told."""
+    explanation: Explanation
+
+
+class Decisions(NamedTuple):
+    """One poll's outcome."""
+
+    events: list[Event]
+    """In the order of each unit's readings."""
+    is_open_B: BoolArray
+    """Whether the unit of each window is in an incident once that window is seen."""
+
+
+class IncidentTracker:
+    """Follows every unit's scores. Owns who is open, and each unit's last n decisions."""
+
+    def __init__(self, rule: IncidentRule) -> None:
+        self._rule = rule
+        self._open: dict[int, OpenIncident] = {}
+        self._over_bits_U = np.empty(0, dtype=np.uint64)
+        self._n_below_U = np.empty(0, dtype=np.int64)
+
+    @property
+    def n_open(self) -> int:
+        """Incidents that are open now."""
+        return len(self._open)
+
+    def update(
+        self, readings: Readings, windows: LiveWindows, scores: Scores, n_rows: int
+    ) -> Decisions:
+        """Take one poll's scores and return what changed.
+
+        Python runs only for the units that are above the threshold, were so within their
+        last n scores, or are in an incident.
+        """
+        self._grow(n_rows)
+        over_B = scores.score_B >= 1.0
+        is_open_B = np.zeros(len(over_B), dtype=np.bool_)
+        events: list[Event] = []
+        first_G = group_starts(windows.row_B)
+        if len(first_G) == 0:
+            return Decisions(events, is_open_B)
+        row_G = windows.row_B[first_G]
+        is_active_G = np.logical_or.reduceat(over_B, first_G)
+        is_active_G |= self._over_bits_U[row_G] != 0
+        is_active_G |= np.isin(row_G, np.fromiter(self._open, dtype=np.int64))
+        end_G = np.append(first_G[1:], len(over_B))
+        poll = _Poll(readings, windows, scores)
+        for group in np.flatnonzero(is_active_G).tolist():
+            span = slice(int(first_G[group]), int(end_G[group]))
+            for first, last in self._follow(poll, over_B, span, events):
+                is_open_B[first:last] = True
+        return Decisions(events, is_open_B)
+
+    def forget(self, rows: IntArray) -> None:
+        """Clear these rows. What is open in them is neither closed nor told of."""
+        rows = rows[rows < len(self._over_bits_U)]
+        self._over_bits_U[rows] = 0
+        self._n_below_U[rows] = 0
+        for row in rows.tolist():
+            self._open.pop(row, None)
+
+    def _follow(
+        self, poll: "_Poll", over_B: BoolArray, span: slice, events: list[Event]
+    ) -> list[tuple[int, int]]:
+        """Follow one unit through its windows in `span`, appending to `events`.
+
+        Returns:
+            The ranges of windows in which it was in an incident.
+        """
+        row = int(poll.windows.row_B[span.start])
+        state = UnitState(
+            over_bits=int(self._over_bits_U[row]),
+            n_below=int(self._n_below_U[row]),
+            is_open=row in self._open,
+        )
+        # Of the incident that is open, where there is one.
+        begin = untold = span.start
+        ranges: list[tuple[int, int]] = []
+        for index, opens in transitions(over_B[span], self._rule, state):
+            b = span.start + index
+            if opens:
+                self._open[row] = poll.opened(b)
+                events.append(poll.event("opened", b, self._open[row]))
+                begin, untold = b, b + 1
+            else:
+                incident = self._open.pop(row)
+                events += _growth(poll, slice(untold, b), incident)
+                events.append(poll.event("closed", b, incident))
+                ranges.append((begin, b))
+        if state.is_open:
+            events += _growth(poll, slice(untold, span.stop), self._open[row])
+            ranges.append((begin, span.stop))
+        self._over_bits_U[row] = state.over_bits
+        self._n_below_U[row] = state.n_below
+        return ranges
+
+    def _grow(self, n_rows: int) -> None:
+        n_new = n_rows - len(self._n_below_U)
+        if n_new > 0:
+            self._over_bits_U = extended(self._over_bits_U, n_new, 0)
+            self._n_below_U = extended(self._n_below_U, n_new, 0)
+
+
+class _Poll(NamedTuple):
+    """One poll's windows with what is known of them."""
+
+    readings: Readings
+    windows: LiveWindows
+    scores: Scores
+
+    def opened(self, b: int) -> OpenIncident:
+        reading = self.windows.reading_B[b]
+        score = float(self.scores.score_B[b])
+        return OpenIncident(
+            opened_at_s=float(self.readings.time_s_N[reading]),
+            peak_score=score,
+            told_score=score,
+            explanation=self.explanation(b),
+        )
+
+    def explanation(self, b: int) -> Explanation:
+        # Copies: an open incident must not keep the whole poll's arrays alive.
+        return Explanation(
+            self.scores.contribution_BF[b].copy(),
+            self.scores.observed_BF[b].copy(),
+            self.scores.expected_BF[b].copy(),
+        )
+
+    def event(self, state: State, b: int, incident: OpenIncident) -> Event:
+        reading = self.windows.reading_B[b]
+        return Event(
+            state=state,
+            unit=self.readings.units[reading],
+            opened_at_s=incident.opened_at_s,
+            time_s=float(self.readings.time_s_N[reading]),
+            score=float(self.scores.score_B[b]),
+            peak_score=incident.peak_score,
+            explanation=incident.explanation,
+            partition=self.readings.partitions[self.readings.partition_N[reading]],
+            first_offset=int(self.windows.first_offset_B[b]),
+            last_offset=int(self.readings.offset_N[reading]),
+        )
+
+
+def _growth(poll: _Poll, span: slice, incident: OpenIncident) -> list[Event]:
+    """Follow an open incident's peak through `span`, and tell of it where it has grown."""
+    score_S = poll.scores.score_B[span]
+    events: list[Event] = []
+    n_seen = 0
+    while (is_news_S := score_S[n_seen:] >= _next_told(incident.told_score)).any():
+        n_seen += int(np.argmax(is_news_S))
+        b = span.start + n_seen
+        incident.peak_score = incident.told_score = float(score_S[n_seen])
+        incident.explanation = poll.explanation(b)
+        events.append(poll.event("updated", b, incident))
+        n_seen += 1
+    rest_S = score_S[n_seen:]
+    if len(rest_S) and rest_S.max() > incident.peak_score:
+        b = span.start + n_seen + int(np.argmax(rest_S))
+        incident.peak_score = float(rest_S.max())
+        incident.explanation = poll.explanation(b)
+    return events
+
+
+def _next_told(told_score: float) -> float:
+    grown = told_score * UPDATE_FACTOR
+    return min(grown, CRITICAL_SCORE) if told_score < CRITICAL_SCORE else grown

@@ -1,0 +1,171 @@
+"""Every metric the worker exports, declared together. Labels are bounded: never a unit, a
+sensor's value or an offset."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from pipeline.records import Partition
+
+SCORE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2, 4, 10)
+SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
+BATCH_BUCKETS = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
+
+
+class ArrayHistogram(Collector):
+    """A histogram that takes a whole batch at once: one NumPy call, not one per reading."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._upper_bounds = np.array([*buckets, np.inf])
+        self._counts = np.zeros(len(self._upper_bounds), dtype=np.int64)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, values: npt.NDArray[np.float32]) -> None:
+        """Count every value of a one-dimensional array."""
+        bucket = np.searchsorted(self._upper_bounds, values, side="left")
+        # A new array, not `+=`: the metrics page is read from another thread.
+        self._counts = self._counts + np.bincount(bucket, minlength=len(self._counts))
+        self._sum += float(values.sum(dtype=np.float64))
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """The metric as Prometheus wants it: cumulative counts by upper bound."""
+        cumulative = np.cumsum(self._counts).tolist()
+        bounds = [*(str(float(b)) for b in self._upper_bounds[:-1]), "+Inf"]
+        yield HistogramMetricFamily(
+            self._name,
+            self._documentation,
+            buckets=list(zip(bounds, cumulative, strict=True)),
+            sum_value=self._sum,
+        )
+
+
+class WorkerMetrics:
+    """Every metric the worker exports."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Declare them in `registry`, or in one of their own that nobody scrapes."""
+        registry = registry or CollectorRegistry()
+
+        def counter(name: str, documentation: str, *labels: str) -> Counter:
+            return Counter(name, documentation, labels, registry=registry)
+
+        def gauge(name: str, documentation: str, *labels: str) -> Gauge:
+            return Gauge(name, documentation, labels, registry=registry)
+
+        self.readings = counter("pipeline_readings_total", "Readings decoded.")
+        self.windows_scored = counter(
+            "pipeline_windows_scored_total",
+            "Windows that were given an anomaly score.",
+            "device",
+        )
+        self.records_rejected = counter(
+            "pipeline_records_rejected_total",
+            "Records that were dead-lettered instead of scored.",
+            "reason",
+        )
+        self.readings_late = counter(
+            "pipeline_readings_late_total",
+            "Readings older than their unit's newest, left out of the windows.",
+        )
+        self.incidents_opened = counter(
+            "pipeline_incidents_opened_total", "Incidents opened."
+        )
+        self.incidents_closed = counter(
+            "pipeline_incidents_closed_total", "Incidents closed."
+        )
+        self.incidents_open = gauge(
+            "pipeline_incidents_open", "Incidents open now, of the units read here."
+        )
+        self.alerts_sent = counter(
+            "pipeline_alerts_sent_total", "Alerts acknowledged by the broker.", "state"
+        )
+        self.score = ArrayHistogram(
+            "pipeline_score",
+            "Normalised anomaly scores; 1 is the threshold.",
+            SCORE_BUCKETS,
+            registry,
+        )
+        self.step_seconds = Histogram(
+            "pipeline_step_seconds",
+            "Time one turn of the loop spent in each step.",
+            ["step"],
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.batch_readings = Histogram(
+            "pipeline_batch_readings",
+            "Readings in one batch, of those that had any.",
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+        self.consumer_lag = gauge(
+            "pipeline_consumer_lag_records",
+            "Records not yet read, as of the last fetch.",
+            "topic",
+            "partition",
+        )
+        self._shown_lag: set[Partition] = set()
+        self.event_time_lag = gauge(
+            "pipeline_event_time_lag_seconds",
+            "Age of the newest reading of the last batch when it was taken up.",
+        )
+        self.partitions_assigned = gauge(
+            "pipeline_partitions_assigned", "Partitions that are this worker's now."
+        )
+        self.rebalances = counter(
+            "pipeline_rebalances_total", "Changes of this worker's partitions."
+        )
+        self.units = gauge("pipeline_units", "Units whose state is kept.")
+        self.detector_info = gauge(
+            "pipeline_detector_info",
+            "1, labelled with the detector in use.",
+            "name",
+            "digest",
+            "model",
+        )
+        self.build_info = gauge(
+            "pipeline_build_info",
+            "1, labelled with the versions in use.",
+            "version",
+            "python",
+            "torch",
+        )
+
+    def declare_labels(self, reasons: Iterable[str], states: Iterable[str]) -> None:
+        """Export these series at 0, so that a rate over the first event is not lost."""
+        for reason in reasons:
+            self.records_rejected.labels(reason)
+        for state in states:
+            self.alerts_sent.labels(state)
+
+    def show_lag(self, lag: Mapping[Partition, int]) -> None:
+        """Show the lag of these partitions and of no others."""
+        # Not clear(): a scrape between it and set() would see no lag at all.
+        for gone in self._shown_lag - set(lag):
+            self.consumer_lag.remove(gone.topic, str(gone.number))
+        self._shown_lag = set(lag)
+        for partition, n_records in lag.items():
+            self.consumer_lag.labels(partition.topic, str(partition.number)).set(n_records)
+
+
+def totals(page: str) -> dict[str, float]:
+    """A metrics page as numbers: each sample's name and its sum over all labels."""
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums

@@ -1,0 +1,156 @@
+"""`pipeline score`: a file through the worker's own steps, on the in-memory transport."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+import numpy as np
+
+from pipeline.detector.artifact import LoadedDetector, load
+from pipeline.errors import InputError
+from pipeline.health import Health
+from pipeline.metrics import WorkerMetrics
+from pipeline.records import Message
+from pipeline.rejection import RejectionLimit
+from pipeline.run import build_steps, calibrated_rule
+from pipeline.score import Scorer, choose_device
+from pipeline.settings import DecodeSettings
+from pipeline.table import Table, read_table
+from pipeline.times import iso_time
+from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
+from pipeline.worker import Turn, Worker
+
+CHUNK_ROWS = 10_000
+"""Rows that are records in memory at a time; one chunk is one poll."""
+EMPTY = ""
+
+
+def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
+    """Write each row's score to `out`, a CSV in the order of `data`.
+
+    Columns: `time`, `unit`, `score` (empty where there is none: until a unit's first window
+    is full, and for a row older than one before it), `is_anomalous` (1 while the unit is in
+    an incident) and `contribution_<sensor>`.
+
+    Raises:
+        InputError: a file cannot be read or written, or the detector's sensors are not
+            those of the table.
+    """
+    loaded = load(detector)
+    scorer = Scorer(loaded.detector, choose_device(device))
+    table = read_table(data)
+    check_sensors(loaded, table, data)
+    try:
+        # Under another name until it is whole: nobody reads half of it.
+        descriptor, name = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    building = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
+            _write(loaded, scorer, table, file)
+        building.chmod(0o644)
+        building.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    finally:
+        building.unlink(missing_ok=True)
+
+
+def check_sensors(loaded: LoadedDetector, table: Table, data: Path) -> None:
+    """Refuse a table that lacks a sensor of the detector.
+
+    Raises:
+        InputError: naming the sensors.
+    """
+    missing = [s for s in loaded.detector.sensors if s not in table.sensors]
+    if missing:
+        raise InputError(
+            f"{data}: the detector expects sensors {list(loaded.detector.sensors)}; "
+            f"{missing} are missing, found {list(table.sensors)}"
+        )
+
+
+def messages(table: Table, topic: str, begin: int, end: int) -> Iterator[Message]:
+    """Rows [begin, end) as records of the readings topic."""
+    encoder = msgspec.json.Encoder()
+    for row in range(begin, end):
+        unit = table.units[table.unit_N[row]]
+        values = {
+            sensor: None if np.isnan(value) else value
+            for sensor, value in zip(
+                table.sensors, table.values_NF[row].tolist(), strict=True
+            )
+        }
+        reading = {"unit": unit, "time": iso_time(table.time_s_N[row]), "values": values}
+        yield Message(topic=topic, key=unit.encode(), value=encoder.encode(reading))
+
+
+def _write(loaded: LoadedDetector, scorer: Scorer, table: Table, file: TextIO) -> None:
+    sensors = loaded.detector.sensors
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["time", "unit", "score", "is_anomalous", *(f"contribution_{s}" for s in sensors)]
+    )
+    broker = MemoryBroker()
+    worker = _worker(loaded, scorer, broker)
+    for begin in range(0, len(table), CHUNK_ROWS):
+        end = min(begin + CHUNK_ROWS, len(table))
+        broker.append(messages(table, "readings", begin, end))
+        turn = worker.run_once()
+        if turn is None or len(turn.records.records) != end - begin:
+            raise AssertionError("one poll takes one chunk")
+        writer.writerows(_rows(turn, table, begin, len(sensors)))
+    worker.close(0.0)
+
+
+def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Worker:
+    limits = DecodeSettings(max_record_bytes=2**30, max_ahead_s=float("inf"))
+    return Worker(
+        steps=build_steps(
+            loaded,
+            scorer,
+            calibrated_rule(loaded),
+            limits,
+            max_units=2**31,
+            alerts_topic="alerts",
+            max_sensors=1,
+        ),
+        connect=lambda listener: MemoryConsumer(
+            broker, group_id="score", topic="readings", listener=listener
+        ),
+        producer=MemoryProducer(broker),
+        dead_letters_topic="readings.dead",
+        limit=RejectionLimit(max_fraction=1.0, min_records=1, period_s=1.0),
+        metrics=WorkerMetrics(),
+        health=Health(max_turn_s=float("inf")),
+        max_records=CHUNK_ROWS,
+        poll_timeout_s=0.0,
+    )
+
+
+def _rows(turn: Turn, table: Table, begin: int, n_sensors: int) -> Iterator[list[object]]:
+    """One line of the CSV for each row of the chunk that starts at `begin`."""
+    # Each record holds one reading here.
+    rows_of_windows = turn.readings.record_N[turn.windows.reading_B].tolist()
+    window_of = {row: b for b, row in enumerate(rows_of_windows)}
+    for index in range(len(turn.records.records)):
+        row = begin + index
+        line: list[object] = [
+            iso_time(table.time_s_N[row]),
+            table.units[table.unit_N[row]],
+        ]
+        b = window_of.get(index)
+        if b is None:
+            yield [*line, EMPTY, 0, *([EMPTY] * n_sensors)]
+            continue
+        yield [
+            *line,
+            f"{turn.scores.score_B[b]:.6g}",
+            int(turn.decisions.is_open_B[b]),
+            *(f"{share:.4g}" for share in turn.scores.contribution_BF[b]),
+        ]

@@ -1,0 +1,232 @@
+"""Every knob of the worker. Built in `__main__`; nothing else reads the environment.
+
+What belongs to the trained detector (window, sensors, threshold) is not a setting.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from pipeline.configure import SourcedSettings
+from pipeline.incident import IncidentRule
+
+_PART = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KafkaSettings(BaseModel):
+    """Where readings come from and where alerts go."""
+
+    model_config = _PART
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Brokers to begin with, `host:port`, separated by commas."""
+
+    group_id: str = Field(default="pipeline", min_length=1)
+    """Consumer group. Workers of one group share the partitions; start more to scale."""
+
+    group_instance_id: str | None = None
+    """Static membership: a name of this worker's own, so that a restart within
+    `session_timeout_s` moves no partition. Never the same for two workers."""
+
+    readings_topic: str = Field(default="readings", min_length=1)
+    """Topic of readings, one JSON object or array of them a record, keyed by unit."""
+
+    alerts_topic: str = Field(default="alerts", min_length=1)
+    """Topic of incidents, keyed by unit."""
+
+    dead_letters_topic: str = Field(default="readings.dead", min_length=1)
+    """Topic of records that are no readings, as they came, with headers that say why."""
+
+    client: Literal["kafka-python"] = "kafka-python"
+    """Client library."""
+
+    delivery: Literal["at_least_once"] = "at_least_once"
+    """Offsets are committed once the alerts they caused are acknowledged. After a crash
+    an alert may come twice, with the same incident id and state."""
+
+    session_timeout_s: float = Field(default=45.0, gt=0)
+    """A worker silent for this long loses its partitions."""
+
+    max_poll_interval_s: float = Field(default=300.0, gt=0)
+    """A worker that takes longer than this over one batch loses its partitions."""
+
+    connect_timeout_s: float = Field(default=30.0, gt=0)
+    """How long the brokers may take to answer at the start."""
+
+    send_timeout_s: float = Field(default=60.0, gt=0)
+    """How long the brokers may take to acknowledge alerts and dead letters."""
+
+
+class PollSettings(BaseModel):
+    """How much is taken from Kafka at a time. A batch is what one poll returned."""
+
+    model_config = _PART
+
+    max_records: int = Field(default=10_000, ge=1)
+    """Largest batch. Larger is faster under load, until memory runs out."""
+
+    timeout_s: float = Field(default=0.25, gt=0)
+    """Longest a quiet topic is waited on. Adds nothing to the latency of a busy one."""
+
+
+class DecodeSettings(BaseModel):
+    """What is still taken for a reading."""
+
+    model_config = _PART
+
+    max_record_bytes: int = Field(default=1_048_576, ge=1)
+    """A larger record is dead-lettered unread."""
+
+    max_ahead_s: float = Field(default=366 * 86_400.0, gt=0)
+    """How far a reading's time may lie ahead of its record's Kafka timestamp. One reading
+    from the far future would make every later one of its unit late."""
+
+
+class RejectSettings(BaseModel):
+    """When bad records stop the worker instead of being dead-lettered one by one."""
+
+    model_config = _PART
+
+    max_fraction: float = Field(default=0.5, gt=0, le=1)
+    """Largest share of a period's records that may be unreadable; 1 never stops."""
+
+    min_records: int = Field(default=100, ge=1)
+    """A share means little among fewer records than this."""
+
+    period_s: float = Field(default=60.0, gt=0)
+    """Length of a period."""
+
+
+class IncidentSettings(BaseModel):
+    """Overrides of the rule that the detector was calibrated with."""
+
+    model_config = _PART
+
+    trigger: str | None = Field(default=None, pattern=r"^\d{1,2}/\d{1,2}$")
+    """`3/5`: 3 of the last 5 scores at or above 1.0 open an incident. Empty: the detector's
+    own. Another rule has another rate of false alarms than the one that was calibrated."""
+
+    recovery: int | None = Field(default=None, ge=1)
+    """So many scores in a row below 1.0 close it. Empty: the detector's own."""
+
+    @field_validator("trigger", "recovery", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("trigger")
+    @classmethod
+    def _trigger_can_be_met(cls, trigger: str | None) -> str | None:
+        if trigger is not None:
+            parse_trigger(trigger)
+        return trigger
+
+    def rule(self, calibrated: IncidentRule) -> IncidentRule:
+        """The rule to go by: `calibrated`, with what is set here in its place."""
+        rule = calibrated
+        if self.trigger is not None:
+            n_over, n_last = parse_trigger(self.trigger)
+            rule = rule._replace(n_over=n_over, n_last=n_last)
+        if self.recovery is not None:
+            rule = rule._replace(n_recovery=self.recovery)
+        return rule
+
+
+class AlertSettings(BaseModel):
+    """What an alert holds."""
+
+    model_config = _PART
+
+    max_sensors: int = Field(default=5, ge=1)
+    """Sensors named in an alert, those with the largest contribution first."""
+
+
+class HttpSettings(BaseModel):
+    """One port for `/metrics`, `/healthz` and `/readyz`."""
+
+    model_config = _PART
+
+    host: str = "0.0.0.0"  # noqa: S104 - Prometheus and probes come from outside
+    """Address to listen on."""
+
+    port: int = Field(default=9100, ge=0, le=65_535)
+    """0 takes a free one and logs it."""
+
+    max_turn_s: float = Field(default=120.0, gt=0)
+    """`/healthz` fails once a turn of the loop has taken longer than this."""
+
+
+class LogSettings(BaseModel):
+    """What is logged, to standard error."""
+
+    model_config = _PART
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, JSON elsewhere."""
+
+
+class Settings(SourcedSettings):
+    """Everything `pipeline run` can be told.
+
+    `PIPELINE_POLL__MAX_RECORDS=500` sets `poll.max_records`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIPELINE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        # An env file or a folder of secrets may be shared with other programs.
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    detector: Path
+    """Folder that `trainer fit` wrote."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of torch. Networks of the usual size gain nothing from a second one, and
+    lose much where other processes want the same cores."""
+
+    max_units: int = Field(default=100_000, ge=1)
+    """Units whose state is kept. Records of further ones are refused and dead-lettered."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    poll: PollSettings = PollSettings()
+    decode: DecodeSettings = DecodeSettings()
+    rejects: RejectSettings = RejectSettings()
+    incident: IncidentSettings = IncidentSettings()
+    alert: AlertSettings = AlertSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _polls_often_enough(self) -> Self:
+        if self.poll.timeout_s >= self.kafka.max_poll_interval_s:
+            raise ValueError(
+                f"PIPELINE_POLL__TIMEOUT_S={self.poll.timeout_s:g} must stay below "
+                f"PIPELINE_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}"
+                ", or Kafka evicts the worker while it waits"
+            )
+        return self
+
+
+def parse_trigger(trigger: str) -> tuple[int, int]:
+    """`3/5` as (3, 5).
+
+    Raises:
+        ValueError: not of that form, or a trigger that could never be met.
+    """
+    n_over, slash, n_last = trigger.partition("/")
+    if not (slash and n_over.isdecimal() and n_last.isdecimal()):
+        raise ValueError(f"expected k/n, for example 3/5, got {trigger!r}")
+    if not 1 <= int(n_over) <= int(n_last) <= 64:
+        raise ValueError(f"expected k/n with 1 <= k <= n <= 64, got {trigger}")
+    return int(n_over), int(n_last)

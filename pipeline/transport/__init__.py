@@ -1,0 +1,1 @@
+"""Kafka behind a seam: `base` says what the worker needs, the other files provide it."""

@@ -1,0 +1,80 @@
+"""All the worker knows of Kafka. Implemented by `kafka_python` and by `memory`.
+
+Both pass the same contract suite, `tests/pipeline/transport/test_contract.py`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from pipeline.records import Message, Partition, Records
+
+
+class RebalanceListener(Protocol):
+    """Told, from inside `Consumer.poll`, which partitions come and go.
+
+    Only the partitions that change are named: those that stay keep flowing. The calls may
+    come on another thread than the poll's, which waits for them to return.
+    """
+
+    def on_assigned(self, partitions: Collection[Partition]) -> None:
+        """These are new here; their first records come with a later poll."""
+
+    def on_revoked(self, partitions: Collection[Partition]) -> None:
+        """These go to another member once this returns; `commit` still works for them."""
+
+    def on_lost(self, partitions: Collection[Partition]) -> None:
+        """These already belong to another member; `commit` no longer works for them."""
+
+
+class Consumer(Protocol):
+    """One member of a consumer group, subscribed to one topic."""
+
+    def poll(self, max_records: int, timeout_s: float) -> Records:
+        """Return up to `max_records`, in offset order per partition; none on timeout.
+
+        Every record is returned once to this member, until a rebalance moves its partition.
+
+        Raises:
+            TransportError: the broker refused; retriable faults are retried within.
+        """
+
+    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Store, per partition, the offset of the next record to read.
+
+        Raises:
+            TransportError: the broker refused, or a partition was reassigned.
+        """
+
+    def assignment(self) -> frozenset[Partition]:
+        """The partitions that are this member's now."""
+
+    def lag(self) -> Mapping[Partition, int]:
+        """Records between this member's position and the end, per assigned partition.
+
+        As of the last fetch: it asks the broker nothing. A partition that has not been
+        fetched from yet is absent.
+        """
+
+    def close(self, timeout_s: float) -> None:
+        """Leave the group (a static member only disconnects).
+
+        Commits nothing and tells the listener nothing.
+        """
+
+
+class Producer(Protocol):
+    """Publishes, and returns only once what it published is safe."""
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Publish all, in order per key, and return once every one is acknowledged.
+
+        Messages of one key go to one partition of a topic. None of `messages` is lost if
+        this returns; if it raises, any of them may have been published.
+
+        Raises:
+            MessageTooLarge: one of them is larger than the broker or the client takes.
+            TransportError: the broker refused, or did not answer in time.
+        """
+
+    def close(self, timeout_s: float) -> None:
+        """Disconnect."""

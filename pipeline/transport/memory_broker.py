@@ -1,0 +1,167 @@
+"""The broker behind `memory`: topics, consumer groups, stored offsets."""
+
+import time
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import NamedTuple
+
+from pipeline.errors import MessageTooLarge
+from pipeline.records import Headers, Message, Partition, Record
+
+# Kafka's own default for `message.max.bytes`.
+DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+
+
+class MemoryRecord(NamedTuple):
+    """One record as `MemoryConsumer.poll` returns it. See `records.Record`."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class MemoryBroker:
+    """Owns the topics and the consumer groups. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        n_partitions: int = 1,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        """Args:
+        n_partitions: of a topic that is created by its first use.
+        max_message_bytes: largest key, value and headers together.
+        """
+        self._n_partitions = n_partitions
+        self._max_message_bytes = max_message_bytes
+        self._logs_by_topic: dict[str, list[list[MemoryRecord]]] = {}
+        self._groups: dict[str, Group] = {}
+        self._n_keyless = 0
+        self.changed = Condition()
+        """Guards everything, and is notified when a poll may find something new."""
+
+    def create_topic(self, topic: str, n_partitions: int) -> None:
+        """Create `topic`; one that exists already stays as it is."""
+        with self.changed:
+            if topic not in self._logs_by_topic:
+                self._logs_by_topic[topic] = [[] for _ in range(n_partitions)]
+
+    def append(self, messages: Iterable[Message]) -> None:
+        """Publish `messages` in order. The cheap way to fill a topic.
+
+        Raises:
+            MessageTooLarge: one is; those before it are published.
+        """
+        now_ms = int(time.time() * 1000)
+        with self.changed:
+            for message in messages:
+                self._append(message, now_ms)
+            self.changed.notify_all()
+
+    def records(self, topic: str) -> Sequence[Record]:
+        """Everything in `topic`: by partition, in offset order within each."""
+        with self.changed:
+            return [record for log in self.logs(topic) for record in log]
+
+    def committed(self, group_id: str) -> Mapping[Partition, int]:
+        """The group's stored offsets, of the next record to read."""
+        with self.changed:
+            return dict(self.group(group_id).committed)
+
+    def logs(self, topic: str) -> list[list[MemoryRecord]]:
+        """The partitions of `topic`, created if need be. Hold `changed` while using."""
+        self.create_topic(topic, self._n_partitions)
+        return self._logs_by_topic[topic]
+
+    def group(self, group_id: str) -> "Group":
+        """One consumer group, created if need be. Hold `changed` while using it."""
+        return self._groups.setdefault(group_id, Group())
+
+    def _append(self, message: Message, now_ms: int) -> None:
+        size_bytes = _size_bytes(message)
+        if size_bytes > self._max_message_bytes:
+            raise MessageTooLarge(
+                f"topic {message.topic!r}: message too large: {size_bytes} bytes, "
+                f"the limit is {self._max_message_bytes}"
+            )
+        logs = self.logs(message.topic)
+        if message.key is None:
+            self._n_keyless += 1
+            number = self._n_keyless % len(logs)
+        else:
+            # Not `hash`: it differs from one Python process to the next.
+            number = zlib.crc32(message.key) % len(logs)
+        timestamp_ms = now_ms if message.timestamp_ms is None else message.timestamp_ms
+        logs[number].append(
+            MemoryRecord(
+                message.topic,
+                number,
+                len(logs[number]),
+                timestamp_ms,
+                message.key,
+                message.value,
+                message.headers,
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Member:
+    """One consumer's membership, until another takes its id or it is evicted."""
+
+    member_id: str
+    topic: str
+
+
+@dataclass(slots=True)
+class Group:
+    """Who is in a consumer group, and who owns which partition of its topics.
+
+    Owners are known by id, so that a static member keeps its partitions while it
+    restarts.
+    """
+
+    committed: dict[Partition, int] = field(default_factory=dict)
+    owner: dict[Partition, str] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+
+    def remove(self, member_id: str) -> None:
+        """End a membership; its partitions are free at once."""
+        self.members.pop(member_id, None)
+        for partition, owner in list(self.owner.items()):
+            if owner == member_id:
+                del self.owner[partition]
+
+    def target(self, topic: str, n_partitions: int) -> dict[Partition, str]:
+        """Who should own what: as even as possible, moving as little as possible."""
+        members = [m.member_id for m in self.members.values() if m.topic == topic]
+        if not members:
+            return {}
+        partitions = [Partition(topic, number) for number in range(n_partitions)]
+        at_least, n_with_one_more = divmod(n_partitions, len(members))
+        # Who owns most already gets the one more, or it would have to move.
+        owned = [self.owner.get(partition) for partition in partitions]
+        members.sort(key=owned.count, reverse=True)
+        room = {
+            member_id: at_least + (place < n_with_one_more)
+            for place, member_id in enumerate(members)
+        }
+        target: dict[Partition, str] = {}
+        for partition, owner in zip(partitions, owned, strict=True):
+            if owner is not None and room.get(owner, 0) > 0:
+                target[partition] = owner
+                room[owner] -= 1
+        free = [member_id for member_id in members for _ in range(room[member_id])]
+        homeless = [partition for partition in partitions if partition not in target]
+        return target | dict(zip(homeless, free, strict=True))
+
+
+def _size_bytes(message: Message) -> int:
+    headers_bytes = sum(len(name) + len(value or b"") for name, value in message.headers)
+    return len(message.key or b"") + len(message.value or b"") + headers_bytes

@@ -1,0 +1,92 @@
+"""Which row of the state arrays belongs to which unit."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from pipeline.records import (
+    IntArray,
+    Partition,
+    Readings,
+    Records,
+    Reject,
+    without_records,
+)
+
+TOO_MANY_UNITS = "too_many_units"
+
+
+class Units:
+    """Gives each unit of each partition a row, up to `max_units` of them.
+
+    Owns the mapping. Windows and incidents keep arrays indexed by these rows. A unit is
+    known per partition, so that losing a partition forgets exactly its units.
+    """
+
+    def __init__(self, max_units: int) -> None:
+        self._max_units = max_units
+        self._row_of: dict[Partition, dict[str, int]] = {}
+        self._free_rows: list[int] = []
+        self._n_rows = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Rows ever given out: what an array indexed by row must hold."""
+        return self._n_rows
+
+    def __len__(self) -> int:
+        return self._n_rows - len(self._free_rows)
+
+    def admit(
+        self, readings: Readings, records: Records
+    ) -> tuple[Readings, IntArray, list[Reject]]:
+        """Return the readings whose units have a row, those rows (N,), and the refused.
+
+        A unit that is one too many is refused with its whole record, and would be again:
+        memory stays bounded whatever names arrive.
+        """
+        tables = [self._row_of.setdefault(p, {}) for p in readings.partitions]
+        rows = [
+            tables[number].get(unit, -1)
+            for number, unit in zip(
+                readings.partition_N.tolist(), readings.units, strict=True
+            )
+        ]
+        row_N = np.array(rows, dtype=np.int64)
+        refused: set[int] = set()
+        for i in np.flatnonzero(row_N < 0).tolist():
+            table = tables[int(readings.partition_N[i])]
+            row = table.get(readings.units[i])
+            if row is None:
+                row = self._new_row()
+                if row is None:
+                    refused.add(int(readings.record_N[i]))
+                    continue
+                table[readings.units[i]] = row
+            row_N[i] = row
+        if not refused:
+            return readings, row_N, []
+        keep_N = ~np.isin(readings.record_N, np.fromiter(refused, dtype=np.int64))
+        rejects = [
+            Reject(
+                records.records[index],
+                TOO_MANY_UNITS,
+                f"{self._max_units} units are known already; raise max_units",
+            )
+            for index in sorted(refused)
+        ]
+        return without_records(readings, refused), row_N[keep_N], rejects
+
+    def forget(self, partitions: Collection[Partition]) -> IntArray:
+        """Free the rows of these partitions' units and return them, to be cleared."""
+        freed = [row for p in partitions for row in self._row_of.pop(p, {}).values()]
+        self._free_rows += freed
+        return np.array(freed, dtype=np.int64)
+
+    def _new_row(self) -> int | None:
+        if self._free_rows:
+            return self._free_rows.pop()
+        if self._n_rows >= self._max_units:
+            return None
+        self._n_rows += 1
+        return self._n_rows - 1

@@ -1,0 +1,218 @@
+"""Values that the tests need, with what does not matter to them filled in."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from pipeline.detector.artifact import LoadedDetector, save
+from pipeline.detector.detector import Detector
+from pipeline.detector.families import build_network
+from pipeline.detector.manifest import (
+    SCHEMA,
+    FilePart,
+    IncidentPart,
+    Manifest,
+    ModelPart,
+    ScalerPart,
+    ThresholdPart,
+    TrainingPart,
+)
+from pipeline.detector.network import NetworkShape
+from pipeline.detector.scaler import Scaler
+from pipeline.records import FloatArray, IntArray, Partition, Readings, Records, Scores
+from pipeline.transport.memory_broker import MemoryRecord
+from pipeline.window import LiveWindows, Windows
+from trainer.history import History
+
+SENSORS = ("pressure", "temperature", "vibration")
+
+
+def record(
+    value: bytes | None = b"{}",
+    offset: int = 0,
+    partition: int = 0,
+    timestamp_ms: int = -1,
+    key: bytes | None = None,
+    headers: Sequence[tuple[str, bytes | None]] = (),
+) -> MemoryRecord:
+    return MemoryRecord("readings", partition, offset, timestamp_ms, key, value, headers)
+
+
+def polled(*records: MemoryRecord) -> Records:
+    """What one poll returned."""
+    next_offsets = {Partition(r.topic, r.partition): r.offset + 1 for r in records}
+    return Records(records, next_offsets)
+
+
+def reading_json(
+    unit: object = "pump-7",
+    time: object = 1_700_000_000.0,
+    values: object = None,
+    **more: object,
+) -> bytes:
+    """A reading as its sender writes it; any part may be given wrongly."""
+    fields = {"unit": unit, "time": time, "values": values or {}, **more}
+    return json.dumps(fields).encode()
+
+
+def readings(
+    units: Sequence[str],
+    time_s_N: Sequence[float] | None = None,
+    values_NF: FloatArray | None = None,
+    offset_N: Sequence[int] | None = None,
+    partition_N: Sequence[int] | None = None,
+    record_N: Sequence[int] | None = None,
+    n_partitions: int = 1,
+) -> Readings:
+    """Decoded readings, each a record of its own, a second apart, counting up."""
+    n = len(units)
+    numbers = np.arange(n)
+    if values_NF is None:
+        values_NF = numbers[:, None].astype(np.float32)
+    return Readings(
+        units=list(units),
+        time_s_N=np.array(numbers if time_s_N is None else time_s_N, dtype=np.float64),
+        values_NF=values_NF,
+        record_N=np.array(numbers if record_N is None else record_N, dtype=np.int64),
+        offset_N=np.array(numbers if offset_N is None else offset_N, dtype=np.int64),
+        partition_N=np.array(
+            np.zeros(n) if partition_N is None else partition_N, dtype=np.int64
+        ),
+        partitions=tuple(Partition("readings", p) for p in range(n_partitions)),
+    )
+
+
+def scored(
+    score_by_row: Mapping[int, Sequence[float]], first_index: int = 0
+) -> tuple[Readings, LiveWindows, Scores]:
+    """One poll in which each unit (`unit-0` has row 0) has windows with these scores.
+
+    Reading i of a unit, counted from `first_index`, has time 100 + i and offset i; of its
+    two sensors the first observed the score, and the window began 3 readings before.
+    """
+    row_B = np.array([row for row, s in score_by_row.items() for _ in s], np.int64)
+    index_B = np.array(
+        [first_index + i for s in score_by_row.values() for i in range(len(s))], np.int64
+    )
+    score_B = np.array([x for s in score_by_row.values() for x in s], np.float32)
+    columns_BF: FloatArray = np.column_stack([score_B, 2 * score_B])
+    return (
+        readings(
+            [f"unit-{row}" for row in row_B],
+            time_s_N=(100.0 + index_B).tolist(),
+            offset_N=index_B.tolist(),
+        ),
+        LiveWindows(
+            windows=Windows(np.empty((0, 2), np.float32), np.zeros_like(row_B), 4),
+            reading_B=np.arange(len(row_B)),
+            row_B=row_B,
+            first_offset_B=index_B - 3,
+            n_late=0,
+        ),
+        Scores(score_B, np.full_like(columns_BF, 0.5), columns_BF, 0.5 * columns_BF),
+    )
+
+
+def sensor_series(
+    n_readings: int, seed: int = 0, n_sensors: int = len(SENSORS)
+) -> FloatArray:
+    """Sensors that follow two common waves, each with noise, level and unit of its own."""
+    random = np.random.default_rng(seed)
+    step_N1 = np.arange(n_readings)[:, None] + 37.0 * seed
+    phase_F = np.arange(n_sensors)
+    waves_NF = np.sin(step_N1 / 5 + phase_F) + 0.5 * np.sin(step_N1 / 13 - phase_F)
+    noise_NF = 0.05 * random.normal(size=(n_readings, n_sensors))
+    unit_F = 10.0 ** (phase_F - 1)
+    values_NF: FloatArray = ((waves_NF + noise_NF) * unit_F + 5 * unit_F).astype(np.float32)
+    return values_NF
+
+
+def history(
+    values_NF: FloatArray,
+    n_of_unit: Sequence[int] | None = None,
+    labelled: Sequence[int] = (),
+    step_s: float = 60.0,
+) -> History:
+    """History of units whose readings stand one after the other in `values_NF`."""
+    n_of_unit = [len(values_NF)] if n_of_unit is None else n_of_unit
+    label_N = np.zeros(len(values_NF), dtype=np.bool_)
+    label_N[list(labelled)] = True
+    return History(
+        sensors=tuple(f"sensor-{f}" for f in range(values_NF.shape[1])),
+        units=tuple(f"unit-{u}" for u in range(len(n_of_unit))),
+        time_s_N=np.concatenate([np.arange(n) * step_s for n in n_of_unit]),
+        values_NF=values_NF,
+        label_N=label_N,
+        begin_U=np.concatenate([[0], np.cumsum(n_of_unit)]).astype(np.int64),
+        notes=[],
+    )
+
+
+def windows_of(values_NF: FloatArray, length: int = 8) -> FloatArray:
+    """Every window of a series, shape (B, T, F)."""
+    starts: IntArray = np.arange(len(values_NF) - length + 1)
+    return np.stack([values_NF[start : start + length] for start in starts])
+
+
+def detector(
+    family: str = "ae", window: int = 8, threshold: float = 0.5, seed: int = 0
+) -> Detector:
+    """An untrained detector of `SENSORS`: it scores, if not well."""
+    torch.manual_seed(seed)
+    shape = NetworkShape(window, len(SENSORS), hidden=16, latent=4)
+    return Detector(
+        SENSORS,
+        build_network(family, shape).eval(),
+        Scaler.fit(sensor_series(500)),
+        threshold,
+    )
+
+
+def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Manifest:
+    """What stands in the manifest of `detector`, less its files."""
+    shape = detector.network.shape
+    return Manifest(
+        schema=SCHEMA,
+        name=name,
+        sensors=list(detector.sensors),
+        model=ModelPart(family, shape.window, shape.hidden, shape.latent),
+        scaler=ScalerPart(
+            detector.scaler.mean_F.tolist(), detector.scaler.scale_F.tolist()
+        ),
+        threshold=ThresholdPart(detector.threshold, "by hand", 1, 0, 1, 0, None, True),
+        incident=IncidentPart((3, 5), 10),
+        training=TrainingPart(
+            "1970-01-01T00:00:00Z",
+            "1970-01-02T00:00:00Z",
+            n_units=1,
+            n_rows=500,
+            data_digest="sha256:00",
+            n_windows={"training": 1, "validation": 1, "calibration": 1},
+            n_epochs=1,
+            best_epoch=1,
+            validation_loss=0.5,
+            seed=0,
+            settings={"epochs": 1},
+            left_out=[],
+        ),
+        versions={"python": "3.11"},
+        weights=FilePart("", ""),
+        golden=FilePart("", ""),
+    )
+
+
+GOLDEN_BTF = windows_of(sensor_series(20))
+
+
+def saved_detector(
+    folder: Path, family: str = "ae", seed: int = 0, **of_manifest: Any
+) -> LoadedDetector:
+    """Write an untrained detector; `of_manifest` replaces fields of its manifest."""
+    built = detector(family, seed=seed)
+    fields = msgspec.structs.replace(manifest(built, family), **of_manifest)
+    return save(folder, built, GOLDEN_BTF, fields)

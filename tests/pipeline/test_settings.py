@@ -1,0 +1,63 @@
+"""What settings must hold to, beyond the type of each."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.configure import read_settings
+from pipeline.errors import InputError
+from pipeline.incident import IncidentRule
+from pipeline.settings import IncidentSettings, Settings, parse_trigger
+
+CALIBRATED = IncidentRule(n_over=3, n_last=5, n_recovery=10)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "expected"), [("3/5", (3, 5)), ("1/1", (1, 1)), ("64/64", (64, 64))]
+)
+def test_a_trigger_is_k_of_n(trigger: str, expected: tuple[int, int]) -> None:
+    assert parse_trigger(trigger) == expected
+
+
+@pytest.mark.parametrize("trigger", ["", "3", "3/", "/5", "3/5/7", "-1/5", "a/b", "3 of 5"])
+def test_what_is_not_k_of_n_is_refused(trigger: str) -> None:
+    with pytest.raises(ValueError, match="expected k/n, for example 3/5"):
+        parse_trigger(trigger)
+
+
+@pytest.mark.parametrize("trigger", ["0/5", "6/5", "1/65"])
+def test_a_trigger_that_can_never_be_met_or_remembered_is_refused(trigger: str) -> None:
+    with pytest.raises(ValueError, match="1 <= k <= n <= 64"):
+        parse_trigger(trigger)
+
+
+def test_without_settings_incidents_go_by_the_calibrated_rule() -> None:
+    assert IncidentSettings().rule(CALIBRATED) == CALIBRATED
+
+
+def test_what_is_set_overrides_its_part_of_the_rule() -> None:
+    assert IncidentSettings(trigger="2/3").rule(CALIBRATED) == IncidentRule(2, 3, 10)
+    assert IncidentSettings(recovery=1).rule(CALIBRATED) == IncidentRule(3, 5, 1)
+
+
+def test_an_empty_override_is_none() -> None:
+    empty = IncidentSettings.model_validate({"trigger": "", "recovery": ""})
+
+    assert empty.rule(CALIBRATED) == CALIBRATED
+
+
+def test_polling_may_not_take_as_long_as_kafka_waits_for_a_poll() -> None:
+    overrides: dict[str, object] = {
+        "detector": "/d",
+        "poll.timeout_s": 5.0,
+        "kafka.max_poll_interval_s": 5.0,
+    }
+
+    with pytest.raises(InputError, match=r"POLL__TIMEOUT_S=5 .*MAX_POLL_INTERVAL_S=5"):
+        read_settings(Settings, overrides)
+
+
+def test_settings_do_not_change() -> None:
+    settings = read_settings(Settings, {"detector": "/d"})
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.device = "cpu"

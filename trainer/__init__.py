@@ -1,0 +1,1 @@
+"""Fits detectors on history."""

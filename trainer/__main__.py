@@ -1,0 +1,127 @@
+"""Command line of the trainer. Torch is imported only by the commands that use it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.__main__ import exit_with_one_line
+from pipeline.errors import InputError
+
+app = typer.Typer(
+    name="trainer",
+    help="Fits detectors on historical sensor readings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Fits detectors on historical sensor readings."""
+
+
+@app.command()
+def fit(
+    history: Annotated[Path, typer.Argument(help="CSV or Parquet: time, unit, sensors.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the detector to.")],
+    model: Annotated[str, typer.Option(help="Model family: ae or vae.")] = "vae",
+    epochs: Annotated[int | None, typer.Option(help="Most epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    false_alarms_per_day: Annotated[
+        float | None, typer.Option(help="Incidents to accept per unit and day.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Readings in a window.")] = None,
+    latent: Annotated[int | None, typer.Option(help="Size of the latent vector.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="k/n, for example 3/5.")] = None,
+    recovery: Annotated[int | None, typer.Option(help="Scores in a row below.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="File with lines of TRAINER_NAME=value.")
+    ] = None,
+) -> None:
+    """Fit a detector on a history of normal readings and write its folder."""
+    from pipeline.configure import parse_assignments, read_settings, unknown_variables
+    from trainer.settings import TrainerSettings
+
+    named = {
+        "epochs": epochs,
+        "seed": seed,
+        "false_alarms_per_day": false_alarms_per_day,
+        "window": window,
+        "latent": latent,
+        "trigger": trigger,
+        "recovery": recovery,
+        "device": device,
+    }
+    overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
+    overrides |= parse_assignments(assignments or [])
+    settings = read_settings(TrainerSettings, overrides, env_file)
+    for line in unknown_variables(TrainerSettings, os.environ):
+        print(f"warning: {line}", file=sys.stderr)
+
+    from pipeline.detector.artifact import refuse_other_content
+    from pipeline.detector.families import FAMILIES
+
+    if model not in FAMILIES:
+        raise InputError(f"--model {model}: expected one of {', '.join(FAMILIES)}")
+    refuse_other_content(out)
+
+    from trainer.history import read_history
+    from trainer.progress import FitProgress, show_trained
+    from trainer.train import train
+
+    readings = read_history(history)
+    with FitProgress(model, settings.epochs) as progress:
+        trained = train(readings, model, settings, out, progress.update)
+    show_trained(trained, readings, out)
+
+
+@app.command()
+def report(
+    detector: Annotated[Path, typer.Argument(help="Detector folder.")],
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet, with or without label.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    alerts: Annotated[
+        Path | None,
+        typer.Option(help="Alert records, one a line; without it they are computed."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Write a page with pictures: scores, incidents, labelled events, each sensor."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from trainer.report_file import write_report
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("scoring", total=1.0)
+        lines = write_report(
+            detector,
+            data,
+            out,
+            alerts,
+            device,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    for line in lines:
+        print(line)
+
+
+def main() -> None:
+    """The `trainer` command."""
+    exit_with_one_line(app)
+
+
+if __name__ == "__main__":
+    main()

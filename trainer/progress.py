@@ -1,0 +1,98 @@
+"""What `trainer fit` shows while it works, and what it has learned once it is done."""
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from trainer.fit import Epoch
+from trainer.history import History
+from trainer.train import Trained, left_out
+
+
+class FitProgress:
+    """A progress bar with loss and time left, on standard error. A context manager."""
+
+    def __init__(self, family: str, n_epochs: int) -> None:
+        self._progress = Progress(
+            TextColumn(f"training {family}"),
+            # Wide enough to see, and the times still fit in 80 columns.
+            BarColumn(bar_width=12),
+            TextColumn("{task.fields[epoch]:>3}/{task.total:.0f}"),
+            TextColumn("loss {task.fields[training]} val {task.fields[validation]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task(
+            family, total=n_epochs, epoch=0, training="-", validation="-"
+        )
+
+    def __enter__(self) -> "FitProgress":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._progress.live.is_started:
+            self._progress.stop()
+
+    def update(self, epochs_done: float, last: Epoch | None) -> None:
+        """Show that so many epochs are done, a fraction among them.
+
+        The first call draws the bar: input that is refused before leaves one line alone.
+        """
+        self._progress.start()
+        epoch = math.ceil(epochs_done)
+        self._progress.update(self._task, completed=epochs_done, epoch=epoch)
+        if last is not None:
+            self._progress.update(
+                self._task,
+                training=f"{last.training_loss:.4f}",
+                validation=f"{last.validation_loss:.4f}",
+            )
+
+
+def show_trained(trained: Trained, history: History, out: Path) -> None:
+    """Print what was learned: rows, threshold, false alarms to expect, time, size."""
+    manifest, calibration = trained.loaded.manifest, trained.calibration
+    n_bytes = sum(file.stat().st_size for file in out.iterdir())
+    n_used = len(history) - sum(trained.parts.n_left_out.values())
+    windows = ", ".join(f"{n:,} {part}" for part, n in trained.parts.n_windows().items())
+    facts = {
+        "detector": f"{out} ({n_bytes / 1e6:.1f} MB, {manifest.model.family})",
+        "digest": trained.loaded.digest,
+        "history": f"{manifest.training.first_time} to {manifest.training.last_time}",
+        "rows used": f"{n_used:,} of {len(history):,}, {len(history.units):,} units, "
+        f"{len(history.sensors)} sensors",
+        "windows": f"{windows}; {manifest.model.window} readings each",
+        "training": f"{len(trained.fitted.epochs)} epochs, best "
+        f"{trained.fitted.best.number}, {trained.fit_seconds:.1f} s",
+        "threshold": f"{calibration.threshold:.6g} (scores are multiples of it)",
+        "false alarms": _promise(trained),
+    }
+    lines = [
+        *facts.items(),
+        *(("left out", line) for line in left_out(history, trained.parts)),
+    ]
+    for name, value in lines:
+        print(f"{name:<14}{value}")  # noqa: T201 - a command line prints
+
+
+def _promise(trained: Trained) -> str:
+    calibration = trained.calibration
+    asked = trained.loaded.manifest.threshold.asked_false_alarms_per_unit_day
+    if not calibration.unit_days:
+        return "unknown: the readings' times do not advance"
+    text = (
+        f"expected {calibration.expected_per_day:.3g} per unit and day, at most "
+        f"{calibration.at_most_per_day:.3g} (95 %); {calibration.n_false_alarms} in "
+        f"{calibration.unit_days:.3g} unit-days of calibration, asked {asked:g}"
+    )
+    if not calibration.is_shown:
+        text += "; the history is too short to show the rate asked for"
+    return text

@@ -1,0 +1,87 @@
+"""`trainer report` from files to a file: read, review, render, write whole."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.detector import artifact
+from pipeline.errors import InputError
+from pipeline.events import summary_lines
+from pipeline.score import Scorer, choose_device
+from pipeline.table import read_table
+from trainer.incidents import read_alerts
+from trainer.page import render
+from trainer.report import Report, review
+
+
+def write_report(
+    detector: Path,
+    data: Path,
+    out: Path,
+    alerts: Path | None,
+    device: str,
+    on_progress: Callable[[float], None] = lambda done: None,
+) -> list[str]:
+    """Write the page of a detector on a table, and return what it says in short.
+
+    Args:
+        detector: its folder.
+        data: CSV or Parquet, with or without labels.
+        out: the HTML file; replaced if it is there.
+        alerts: alert records, one a line; None computes incidents from the scores.
+        device: auto, cpu, cuda or cuda:N.
+        on_progress: told the share of readings that are scored, 0 to 1.
+
+    Raises:
+        InputError: an input cannot be used, or `out` cannot be written. Nothing is then
+            left behind, and a page that was there still is.
+    """
+    check_writable(out, [data] if alerts is None else [data, alerts])
+    loaded = artifact.load(detector)
+    scorer = Scorer(loaded.detector, choose_device(device))
+    log = None if alerts is None else read_alerts(alerts, loaded.digest)
+    report = review(data, read_table(data), loaded, scorer, log, on_progress)
+    n_bytes = write_page(out, render(report))
+    return [*_summary(report), f"page written: {out} ({n_bytes / 1e6:.1f} MB)"]
+
+
+def _summary(report: Report) -> list[str]:
+    if not report.is_labelled:
+        return [f"{len(report.incidents)} incidents; the data has no labels"]
+    promised = report.loaded.manifest.threshold.expected_false_alarms_per_unit_day
+    return summary_lines(report.comparison, promised, report.unit_days)
+
+
+def check_writable(out: Path, inputs: Sequence[Path]) -> None:
+    """Raise InputError if `out` is a folder, one of the inputs, or nowhere to write."""
+    try:
+        if out.is_dir():
+            raise InputError(f"--out {out}: expected a file to write, it is a folder")
+        if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
+            raise InputError(f"--out {out}: it would replace what it is made from")
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
+    folder = out.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"--out {out}: cannot be written: {folder} is no writable folder")
+
+
+def write_page(out: Path, text: str) -> int:
+    """Write the page under a temporary name and rename it: never half of one.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        content = text.encode("utf-8", errors="replace")
+        partial.write_bytes(content)
+        partial.replace(out)
+        return len(content)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
