@@ -1,0 +1,187 @@
+"""What `docker compose up` promises: it starts from nothing, and exposes nothing."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.kafka_runtime import KAFKA_COORDINATES
+from pipeline.run import LEAVE_TIMEOUT_S
+from pipeline.settings import HttpSettings
+from tests.deploy.files import (
+    COMPOSE,
+    DOCKERFILE,
+    GRAFANA,
+    PROMETHEUS,
+    ROOT,
+    compose,
+    dockerfile_stages,
+    last_instruction,
+    read_yaml,
+    services,
+)
+
+OURS = ("worker", "trainer")
+
+# Its image writes its configuration and its logs into its own folders.
+WRITES_TO_ITS_IMAGE = ("kafka",)
+
+
+@pytest.fixture(params=services())
+def service(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return services()[request.param]
+
+
+def mounts() -> Iterator[tuple[str, str, str]]:
+    """Every mount: service, source, target with options."""
+    for name, service in services().items():
+        for volume in service.get("volumes", []):
+            source, _, target = volume.partition(":")
+            yield name, source, target
+
+
+def test_every_image_is_pinned_to_one_release(service: dict[str, Any]) -> None:
+    if "build" not in service:
+        assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_image_is_built_here_and_never_fetched(name: str) -> None:
+    service = services()[name]
+
+    assert ROOT / service["build"]["dockerfile"] == DOCKERFILE
+    assert service["pull_policy"] == "build"
+
+
+def test_compose_builds_with_the_torch_index_of_the_dockerfile() -> None:
+    (argument,) = (one.rest for one in dockerfile_stages()[0] if one.name == "ARG")
+    given = services()["worker"]["build"]["args"]
+
+    assert [f"{name}={value}" for name, value in given.items()] == [argument]
+
+
+def test_kafka_is_the_version_that_the_tests_run_on() -> None:
+    version = re.search(r"kafka_[\d.]+:([\d.]+)", KAFKA_COORDINATES)
+
+    assert version
+    assert services()["kafka"]["image"] == f"apache/kafka:{version[1]}"
+
+
+def test_every_port_is_bound_to_loopback(service: dict[str, Any]) -> None:
+    for port in service.get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+def test_no_service_can_gain_privileges(service: dict[str, Any]) -> None:
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", sorted(set(services()) - set(WRITES_TO_ITS_IMAGE)))
+def test_no_service_writes_outside_its_volumes(name: str) -> None:
+    assert services()[name]["read_only"] is True
+
+
+def test_no_service_can_fill_memory_or_disk(service: dict[str, Any]) -> None:
+    assert service["mem_limit"]
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_we_run_as_the_images_own_user(name: str) -> None:
+    assert services()[name]["user"] == last_instruction("USER").rest
+
+
+def test_the_worker_cannot_change_the_detector() -> None:
+    (mount,) = (mount for mount in mounts() if mount[0] == "worker")
+
+    assert mount[2] == "/detectors:ro"
+
+
+def test_a_stopping_worker_is_given_the_time_it_takes() -> None:
+    grace_s = int(services()["worker"]["stop_grace_period"].removesuffix("s"))
+
+    assert grace_s >= 10
+    # The group and the producer are left one after the other.
+    assert grace_s >= 2 * LEAVE_TIMEOUT_S
+
+
+def test_what_is_waited_for_comes_about() -> None:
+    by_name = services()
+    for service in by_name.values():
+        for name, wait in service.get("depends_on", {}).items():
+            if wait["condition"] == "service_healthy":
+                assert "test" in by_name[name]["healthcheck"]
+            else:
+                assert wait["condition"] == "service_completed_successfully"
+                assert by_name[name]["restart"] == "no"
+
+
+def test_the_worker_waits_for_kafka_and_a_detector() -> None:
+    assert services()["worker"]["depends_on"].keys() == {"kafka", "trainer"}
+
+
+def test_the_trainer_writes_where_the_worker_reads() -> None:
+    trainer, worker = services()["trainer"], services()["worker"]
+    (command,) = trainer["command"]
+    name = trainer["environment"]["DETECTOR_NAME"]
+
+    out = command.split("--out ")[1].strip('"').replace("$$DETECTOR_NAME", name)
+
+    assert out == worker["environment"]["PIPELINE_DETECTOR"]
+    assert ("trainer", "detectors", "/detectors") in mounts()
+
+
+def test_the_trainer_leaves_a_detector_that_is_there_alone() -> None:
+    (command,) = services()["trainer"]["command"]
+
+    assert command.startswith('test -f "/detectors/$$DETECTOR_NAME/manifest.json" ||')
+
+
+def test_the_bundled_history_is_where_the_trainer_looks() -> None:
+    (command,) = services()["trainer"]["command"]
+    source = next(s for _, s, target in mounts() if target == "/history:ro")
+    (file,) = re.findall(r"fit /history/(\S+)", command)
+
+    assert (ROOT / source / file).is_file()
+
+
+def test_every_mounted_path_and_volume_exists() -> None:
+    for _, source, _ in mounts():
+        if source.startswith("."):
+            assert (ROOT / source).exists()
+        else:
+            assert source in compose()["volumes"]
+
+
+def test_the_worker_talks_to_a_listener_that_kafka_advertises() -> None:
+    advertised = services()["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    asked = services()["worker"]["environment"]["PIPELINE_KAFKA__BOOTSTRAP_SERVERS"]
+
+    assert f"INTERNAL://{asked}" in advertised.split(",")
+    assert "HOST://127.0.0.1:9092" in advertised.split(",")
+
+
+def test_the_workers_port_is_its_default_everywhere() -> None:
+    (scrape,) = read_yaml(PROMETHEUS)["scrape_configs"]
+    (names,) = scrape["dns_sd_configs"]
+
+    assert services()["worker"]["ports"] == [f"127.0.0.1:9100:{HttpSettings().port}"]
+    assert names["port"] == HttpSettings().port
+    assert set(names["names"]) <= set(services())
+
+
+def test_nothing_that_could_be_a_secret_is_written_down() -> None:
+    values = services()["grafana"]["environment"]
+
+    assert not values["GF_SECURITY_ADMIN_PASSWORD"]
+    assert "disable_initial_admin_creation = true" in grafana_ini()
+
+
+def test_no_variable_of_compose_could_be_taken_for_a_setting() -> None:
+    assert not re.findall(r"\$\{?(?:PIPELINE|TRAINER)_", COMPOSE.read_text())
+
+
+def grafana_ini() -> str:
+    return (GRAFANA / "grafana.ini").read_text()
