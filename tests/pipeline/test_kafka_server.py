@@ -176,7 +176,7 @@ def test_a_failed_download_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("jgo.build", build)
 
-    with pytest.raises(PipelineError, match="download.*no route to the repository"):
+    with pytest.raises(PipelineError, match=r"download.*no route to the repository"):
         LocalKafka().start()
 
 
