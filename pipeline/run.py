@@ -17,7 +17,7 @@ from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector, load
 from pipeline.health import Health, HealthServer
-from pipeline.incident import IncidentRule, IncidentTracker
+from pipeline.incident import IncidentTracker
 from pipeline.logs import ignore_client_errors
 from pipeline.metrics import WorkerMetrics
 from pipeline.rejection import RejectionLimit
@@ -25,6 +25,7 @@ from pipeline.score import Scorer, choose_device
 from pipeline.settings import DecodeSettings, Settings
 from pipeline.signals import StopSignals
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+from pipeline.trigger import IncidentRule
 from pipeline.units import TOO_MANY_UNITS, Units
 from pipeline.window import SlidingWindows
 from pipeline.worker import Steps, Worker

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
-from pipeline.incident import IncidentRule
+from pipeline.trigger import IncidentRule
 
 _PART = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

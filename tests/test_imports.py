@@ -27,10 +27,11 @@ BASE = {"pipeline.records", "pipeline.errors", "pipeline.times"}
 # What a step's inputs and outputs are made of may stand beside the step that makes them.
 STEPS = {
     "decode": set(),
+    "trigger": set(),
     "units": set(),
     "window": set(),
     "score": {"pipeline.detector.detector", "pipeline.window"},
-    "incident": {"pipeline.window"},
+    "incident": {"pipeline.trigger", "pipeline.window"},
     "alert": {"pipeline.incident"},
     "dead_letter": set(),
     "rejection": set(),

@@ -7,11 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.incident import IncidentRule, UnitState, transitions
 from pipeline.records import FloatArray, IntArray
+from pipeline.trigger import IncidentRule, UnitState, transitions
 
 MAX_CANDIDATES = 500
 """Thresholds tried, from the highest score down."""
+MAX_SHARE_OVER = 0.1
+"""Of normal readings above the threshold, whatever rate is asked for: below that incidents
+melt into one that hardly ever ends, and a count of incidents means nothing."""
 MARGIN = 1.0 + 1e-6
 """A threshold is put this little above a score, so that the score stays below it."""
 DAY_S = 86_400.0
@@ -103,9 +106,10 @@ def poisson_upper(n_events: int, confidence: float = 0.95) -> float:
 
 
 def _candidates(error_B: FloatArray) -> Iterator[float]:
-    """Thresholds just above scores: every high one, then ever fewer."""
-    descending = np.unique(error_B)[::-1].astype(np.float64)
-    n = len(descending)
-    ranks = np.unique(np.geomspace(1, n, min(MAX_CANDIDATES, n)).astype(np.int64)) - 1
+    """Thresholds just above scores: the highest ones, then ever fewer of those below."""
+    descending = np.sort(error_B)[::-1].astype(np.float64)
+    n_over = max(1, int(MAX_SHARE_OVER * len(descending)))
+    n_tried = min(MAX_CANDIDATES, n_over)
+    ranks = np.unique(np.geomspace(1, n_over, n_tried).astype(np.int64)) - 1
     for rank in ranks.tolist():
         yield max(float(descending[rank]), 1e-12) * MARGIN

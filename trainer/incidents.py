@@ -11,9 +11,10 @@ from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
 from pipeline.events import Span
-from pipeline.incident import IncidentRule, IncidentTracker
+from pipeline.incident import IncidentTracker
 from pipeline.records import Partition, Readings, Scores, TimeArray
 from pipeline.times import parse_iso_s
+from pipeline.trigger import IncidentRule
 from pipeline.window import LiveWindows, Windows
 
 MAX_SENSORS = 5

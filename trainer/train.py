@@ -26,11 +26,11 @@ from pipeline.detector.manifest import (
 )
 from pipeline.detector.network import NetworkShape, default_shape
 from pipeline.detector.scaler import Scaler
-from pipeline.incident import IncidentRule
 from pipeline.records import FloatArray
 from pipeline.score import Scorer, choose_device
 from pipeline.settings import parse_trigger
 from pipeline.times import iso_time
+from pipeline.trigger import IncidentRule
 from trainer.calibrate import Calibration, calibrate
 from trainer.fit import Epoch, FitSettings, Fitted, fit_network
 from trainer.history import History

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.incident import Event, IncidentRule, IncidentTracker
+from pipeline.incident import Event, IncidentTracker
+from pipeline.trigger import IncidentRule
 from tests.builders import scored
 
 RULE = IncidentRule(n_over=2, n_last=3, n_recovery=2)

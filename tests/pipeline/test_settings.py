@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from pipeline.configure import read_settings
 from pipeline.errors import InputError
-from pipeline.incident import IncidentRule
 from pipeline.settings import IncidentSettings, Settings, parse_trigger
+from pipeline.trigger import IncidentRule
 
 CALIBRATED = IncidentRule(n_over=3, n_last=5, n_recovery=10)
 

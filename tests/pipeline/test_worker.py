@@ -12,12 +12,13 @@ from pipeline.decode import Decoder
 from pipeline.detector.detector import Detector
 from pipeline.errors import MessageTooLarge, StreamUnreadable, TransportError
 from pipeline.health import Health
-from pipeline.incident import IncidentRule, IncidentTracker
+from pipeline.incident import IncidentTracker
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Message, Partition
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
+from pipeline.trigger import IncidentRule
 from pipeline.units import Units
 from pipeline.window import SlidingWindows
 from pipeline.worker import Steps, Worker

@@ -9,7 +9,7 @@ import pytest
 from pipeline.detector.artifact import load
 from pipeline.detector.families import FAMILIES
 from pipeline.errors import InputError
-from pipeline.incident import IncidentRule
+from pipeline.trigger import IncidentRule
 from tests import builders
 from tests.builders import sensor_series, windows_of
 from trainer.calibrate import count_incidents

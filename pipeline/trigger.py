@@ -1,0 +1,67 @@
+"""The rule that turns one unit's scores into the opening and closing of incidents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.records import BoolArray
+
+
+class IncidentRule(NamedTuple):
+    """When scores become an incident, and when it ends."""
+
+    n_over: int
+    """k: that many of the last `n_last` scores at or above 1.0 open an incident."""
+    n_last: int
+    """n, 1 to 64."""
+    n_recovery: int
+    """m: that many scores in a row below 1.0 close it."""
+
+
+@dataclass(slots=True)
+class UnitState:
+    """What the rule remembers of one unit."""
+
+    over_bits: int = 0
+    """The last n scores against the threshold, newest in the lowest bit. 0 while open."""
+    n_below: int = 0
+    """Scores in a row below 1.0, while open."""
+    is_open: bool = False
+
+
+def transitions(
+    over_B: BoolArray, rule: IncidentRule, state: UnitState
+) -> Iterator[tuple[int, bool]]:
+    """Follow one unit's scores and yield each change: its index, and whether open after.
+
+    `state` is carried on, so a series gives the same changes however it is cut up.
+
+    Args:
+        over_B: which scores are at or above 1.0, in order.
+        rule: when to open and to close.
+        state: as the series before left it.
+    """
+    mask = (1 << rule.n_last) - 1
+    over_indices = np.flatnonzero(over_B)
+    over = over_B.tolist()
+    b = 0
+    while b < len(over):
+        if not state.is_open and state.over_bits == 0 and not over[b]:
+            # Nothing can happen before the next score above the threshold.
+            next_over = np.searchsorted(over_indices, b)
+            if next_over == len(over_indices):
+                return
+            b = int(over_indices[next_over])
+        if state.is_open:
+            state.n_below = 0 if over[b] else state.n_below + 1
+            if state.n_below >= rule.n_recovery:
+                state.is_open, state.n_below = False, 0
+                yield b, False
+        else:
+            state.over_bits = (state.over_bits << 1 | over[b]) & mask
+            if state.over_bits.bit_count() >= rule.n_over:
+                state.is_open, state.over_bits = True, 0
+                yield b, True
+        b += 1
