@@ -70,7 +70,7 @@ def run(
 
     import structlog
 
-    for line in unknown_variables(Settings, os.environ):
+    for line in unknown_variables(Settings, os.environ, env_file, secrets_dir):
         structlog.get_logger().warning("unknown_setting", detail=line)
 
     from pipeline.run import run as run_worker

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -77,7 +78,8 @@ def read_settings(
         lines = [_line(prefix, one) for one in error.errors(include_input=False)]
         raise InputError("; ".join(lines)) from None
     except SettingsError as error:
-        raise InputError(str(error)) from None
+        # `PIPELINE_KAFKA=x`: a group of settings, given as if it were one.
+        raise InputError(f"a variable cannot be read: {error}") from None
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:
@@ -99,16 +101,26 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
 
 
 def unknown_variables(
-    settings_type: type[SourcedSettings], environ: Mapping[str, str]
+    settings_type: type[SourcedSettings],
+    environ: Mapping[str, str],
+    env_file: Path | None = None,
+    secrets_dir: Path | None = None,
 ) -> list[str]:
-    """A line for each variable with our prefix that sets nothing: a typing error, mostly.
+    """A line for each name with our prefix that sets nothing: a typing error, mostly.
+
+    Looks at all that `read_settings` reads: variables, the env file, the secrets' folder.
 
     Only a warning's worth: Kubernetes invents such names too, one per service.
     """
     prefix = settings_type.model_config.get("env_prefix", "")
     known = [variable for variable, _, _ in documented(settings_type)]
     lines = []
-    for variable in sorted(environ):
+    names = set(environ)
+    if env_file is not None:
+        names |= dotenv_values(env_file).keys()
+    if secrets_dir is not None:
+        names |= {path.name for path in secrets_dir.iterdir()}
+    for variable in sorted(names):
         if not variable.upper().startswith(prefix) or variable.upper() in known:
             continue
         close = difflib.get_close_matches(variable.upper(), known, n=1)

@@ -18,6 +18,9 @@ from pipeline.records import (
 from pipeline.times import END_OF_CALENDAR_S, parse_iso_s
 
 MAX_UNIT_CHARS = 256
+MAX_RECORD_VALUES = 1_000_000
+"""Readings times sensors in one record. A megabyte of JSON holds 30,000 empty readings,
+which for a detector of many sensors are gigabytes of missing values."""
 
 REASONS = ("too_large", "not_json", "not_a_reading", "bad_time", "bad_value")
 
@@ -102,6 +105,13 @@ class Decoder:
         except RecursionError as error:
             raise DecodeError("not_a_reading", "nested too deeply") from error
         readings = parsed if isinstance(parsed, list) else [parsed]
+        max_readings = max(1, MAX_RECORD_VALUES // self._n_sensors)
+        if len(readings) > max_readings:
+            raise DecodeError(
+                "too_large",
+                f"expected at most {max_readings} readings of {self._n_sensors} sensors, "
+                f"got {len(readings)}",
+            )
         return readings, [self._time_s(r.time, record.timestamp) for r in readings]
 
     def _time_s(self, time: str | float, record_timestamp_ms: int) -> float:

@@ -25,6 +25,10 @@ class StreamUnreadable(PipelineError):
     """Too large a share of the stream cannot be read. The worker stops."""
 
 
+class StopTimedOut(PipelineError):
+    """Asked to stop, the worker could not finish in time. It ends all the same."""
+
+
 class TransportError(PipelineError):
     """Kafka refused or did not answer. `retriable` says whether trying again may help."""
 

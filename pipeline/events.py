@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from pipeline.records import TimeArray
 
+MAX_USUAL_STEPS = 5.0
+"""Of a longer pause between two readings only so many usual steps count as watched."""
+
 
 class Span(NamedTuple):
     """A stretch of time, both ends included. Seconds since the epoch."""
@@ -94,6 +97,27 @@ def overlap(event: Span, incident: Span) -> bool:
     )
 
 
+def usual_step_s(time_s_N: TimeArray) -> float:
+    """Median time between two readings that differ in it; 0.0 if there are none.
+
+    Args:
+        time_s_N: times of one unit's readings, in order; several may be the same.
+    """
+    step_s = np.diff(time_s_N)
+    step_s = step_s[step_s > 0]
+    return float(np.median(step_s)) if len(step_s) else 0.0
+
+
+def watched_s(time_s_N: TimeArray) -> float:
+    """How long a unit was watched, in seconds: from reading to reading, without the gaps.
+
+    Args:
+        time_s_N: times of one unit's readings, in order; several may be the same.
+    """
+    longest_s = MAX_USUAL_STEPS * usual_step_s(time_s_N)
+    return float(np.minimum(np.diff(time_s_N), longest_s).sum())
+
+
 def summary_lines(
     comparison: Comparison, promised_per_day: float, unit_days: float
 ) -> list[str]:
@@ -102,7 +126,8 @@ def summary_lines(
     Args:
         comparison: incidents against labelled events.
         promised_per_day: false alarms per unit and day that the detector expects.
-        unit_days: length of what is not labelled, summed over units; 0 if unknown.
+        unit_days: how long what is not labelled was watched, summed over units; 0 if
+            unknown.
     """
     n_events, n_false = len(comparison.matches), len(comparison.false_alarms)
     verdict = f"{comparison.n_found} of {n_events} labelled events found"

@@ -19,9 +19,11 @@ REQUEST_TIMEOUT_S = 10.0
 class Health:
     """What the worker last showed of itself. Written by the loop, read by HTTP threads."""
 
-    def __init__(self, max_turn_s: float) -> None:
+    def __init__(self, max_turn_s: float, now_s: float) -> None:
+        """Begin at `now_s` of the monotonic clock, which starting up counts from."""
         self._max_turn_s = max_turn_s
-        self._last_turn_s: float | None = None
+        self._last_turn_s = now_s
+        self._has_turned = False
         self._n_partitions = 0
         self._detector_verified = False
 
@@ -37,19 +39,18 @@ class Health:
             now_s: monotonic clock.
         """
         self._last_turn_s = now_s
+        self._has_turned = True
         self._n_partitions = n_partitions
 
     def liveness(self, now_s: float) -> dict[str, bool]:
-        """What must hold for the process to be left alone. Starting up counts as alive."""
-        last = self._last_turn_s
-        return {"loop_turning": last is None or now_s - last <= self._max_turn_s}
+        """What must hold for the process to be left alone. Starting up is a turn, too."""
+        return {"loop_turning": now_s - self._last_turn_s <= self._max_turn_s}
 
     def readiness(self, now_s: float) -> dict[str, bool]:
         """What must hold for the worker to be doing its work."""
         return {
             "detector_verified": self._detector_verified,
-            "loop_turning": self._last_turn_s is not None
-            and self.liveness(now_s)["loop_turning"],
+            "loop_turning": self._has_turned and self.liveness(now_s)["loop_turning"],
             "partitions_assigned": self._n_partitions > 0,
         }
 

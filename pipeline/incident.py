@@ -14,7 +14,7 @@ from pipeline.records import (
     Scores,
 )
 from pipeline.trigger import IncidentRule, UnitState, transitions
-from pipeline.window import LiveWindows, extended, group_starts
+from pipeline.window import LiveWindows, extended, group_starts, n_to_add
 
 State = Literal["opened", "updated", "closed"]
 
@@ -79,6 +79,7 @@ class IncidentTracker:
         self._open: dict[int, OpenIncident] = {}
         self._over_bits_U = np.empty(0, dtype=np.uint64)
         self._n_below_U = np.empty(0, dtype=np.int64)
+        self._is_open_U = np.empty(0, dtype=np.bool_)
 
     @property
     def n_open(self) -> int:
@@ -103,7 +104,7 @@ class IncidentTracker:
         row_G = windows.row_B[first_G]
         is_active_G = np.logical_or.reduceat(over_B, first_G)
         is_active_G |= self._over_bits_U[row_G] != 0
-        is_active_G |= np.isin(row_G, np.fromiter(self._open, dtype=np.int64))
+        is_active_G |= self._is_open_U[row_G]
         end_G = np.append(first_G[1:], len(over_B))
         poll = _Poll(readings, windows, scores)
         for group in np.flatnonzero(is_active_G).tolist():
@@ -117,6 +118,7 @@ class IncidentTracker:
         rows = rows[rows < len(self._over_bits_U)]
         self._over_bits_U[rows] = 0
         self._n_below_U[rows] = 0
+        self._is_open_U[rows] = False
         for row in rows.tolist():
             self._open.pop(row, None)
 
@@ -153,13 +155,15 @@ class IncidentTracker:
             ranges.append((begin, span.stop))
         self._over_bits_U[row] = state.over_bits
         self._n_below_U[row] = state.n_below
+        self._is_open_U[row] = state.is_open
         return ranges
 
     def _grow(self, n_rows: int) -> None:
-        n_new = n_rows - len(self._n_below_U)
-        if n_new > 0:
+        n_new = n_to_add(len(self._n_below_U), n_rows)
+        if n_new:
             self._over_bits_U = extended(self._over_bits_U, n_new, 0)
             self._n_below_U = extended(self._n_below_U, n_new, 0)
+            self._is_open_U = extended(self._is_open_U, n_new, False)
 
 
 class _Poll(NamedTuple):

@@ -1,9 +1,31 @@
 """Structured logs on standard error: JSON for machines, text on a terminal."""
 
 import logging
+import math
 import sys
 
 import structlog
+
+
+class LogLimit:
+    """Bounds one kind of line to so many in a period. Owns the count of the current one.
+
+    A log that grows with what is sent to us would fill the disk.
+    """
+
+    def __init__(self, max_lines: int, period_s: float) -> None:
+        self._max_lines = max_lines
+        self._period_s = period_s
+        self._period_began_s = -math.inf
+        self._n_lines = 0
+
+    def allowed(self, n_wanted: int, now_s: float) -> int:
+        """How many of `n_wanted` lines may be logged now; they count as logged."""
+        if now_s - self._period_began_s >= self._period_s:
+            self._period_began_s, self._n_lines = now_s, 0
+        n = min(n_wanted, self._max_lines - self._n_lines)
+        self._n_lines += n
+        return n
 
 
 def configure_logs(level: str, log_format: str) -> None:
@@ -47,17 +69,27 @@ def configure_logs(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # The client's own account of every connection is for whoever debugs the client.
-    if level != "debug":
-        logging.getLogger("kafka").setLevel(logging.ERROR)
-        handler.addFilter(_is_news)
+    handler.addFilter(_is_news)
+    ignore_client_errors()
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
 
 
 def ignore_client_errors() -> None:
-    """From here on connections end on purpose; the client calls some of that an error."""
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    """While connecting and leaving: what fails there is raised, and the client's own lines
+    would bury it."""
+    _set_client_level(logging.CRITICAL)
+
+
+def show_client_errors() -> None:
+    """While working: what the client mends by itself is seen nowhere else."""
+    _set_client_level(logging.ERROR)
+
+
+def _set_client_level(level: int) -> None:
+    # Its account of every connection is for whoever debugs, and then all of it.
+    is_debugging = logging.getLogger().level <= logging.DEBUG
+    logging.getLogger("kafka").setLevel(logging.DEBUG if is_debugging else level)
 
 
 def _is_news(line: logging.LogRecord) -> bool:

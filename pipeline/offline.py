@@ -1,8 +1,6 @@
 """`pipeline score`: a file through the worker's own steps, on the in-memory transport."""
 
 import csv
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -12,15 +10,16 @@ import numpy as np
 
 from pipeline.detector.artifact import LoadedDetector, load
 from pipeline.errors import InputError
+from pipeline.files import written_whole
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Message
 from pipeline.rejection import RejectionLimit
-from pipeline.run import build_steps, calibrated_rule
 from pipeline.score import Scorer, choose_device
 from pipeline.settings import DecodeSettings
+from pipeline.steps import build_steps, calibrated_rule
 from pipeline.table import Table, read_table
-from pipeline.times import iso_time
+from pipeline.times import END_OF_CALENDAR_S, iso_time
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.worker import Turn, Worker
 
@@ -44,21 +43,8 @@ def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
     scorer = Scorer(loaded.detector, choose_device(device))
     table = read_table(data)
     check_sensors(loaded, table, data)
-    try:
-        # Under another name until it is whole: nobody reads half of it.
-        descriptor, name = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    building = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
-            _write(loaded, scorer, table, file)
-        building.chmod(0o644)
-        building.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        building.unlink(missing_ok=True)
+    with written_whole(out, "the scores") as file:
+        _write(loaded, scorer, table, file)
 
 
 def check_sensors(loaded: LoadedDetector, table: Table, data: Path) -> None:
@@ -69,9 +55,10 @@ def check_sensors(loaded: LoadedDetector, table: Table, data: Path) -> None:
     """
     missing = [s for s in loaded.detector.sensors if s not in table.sensors]
     if missing:
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise InputError(
-            f"{data}: the detector expects sensors {list(loaded.detector.sensors)}; "
-            f"{missing} are missing, found {list(table.sensors)}"
+            f"{data}: of the detector's {len(loaded.detector.sensors)} sensors "
+            f"{missing[:10]}{more} are missing, found {list(table.sensors)[:10]}"
         )
 
 
@@ -101,15 +88,16 @@ def _write(loaded: LoadedDetector, scorer: Scorer, table: Table, file: TextIO) -
     for begin in range(0, len(table), CHUNK_ROWS):
         end = min(begin + CHUNK_ROWS, len(table))
         broker.append(messages(table, "readings", begin, end))
-        turn = worker.run_once()
-        if turn is None or len(turn.records.records) != end - begin:
-            raise AssertionError("one poll takes one chunk")
-        writer.writerows(_rows(turn, table, begin, len(sensors)))
+        while (turn := worker.run_once()) is not None:
+            writer.writerows(_rows(turn, table, begin, len(sensors)))
+            begin += len(turn.records.records)
+        for topic in ("readings", "alerts", "readings.dead"):
+            broker.truncate(topic)
     worker.close(0.0)
 
 
 def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Worker:
-    limits = DecodeSettings(max_record_bytes=2**30, max_ahead_s=float("inf"))
+    limits = DecodeSettings(max_record_bytes=2**30, max_ahead_s=END_OF_CALENDAR_S)
     return Worker(
         steps=build_steps(
             loaded,
@@ -127,7 +115,7 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
         dead_letters_topic="readings.dead",
         limit=RejectionLimit(max_fraction=1.0, min_records=1, period_s=1.0),
         metrics=WorkerMetrics(),
-        health=Health(max_turn_s=float("inf")),
+        health=Health(max_turn_s=float("inf"), now_s=0.0),
         max_records=CHUNK_ROWS,
         poll_timeout_s=0.0,
     )

@@ -3,7 +3,7 @@
 Shape letters, everywhere: N readings, B windows, T time steps, F features (sensors).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -59,6 +59,31 @@ class Records:
     records: Sequence[Record]
     next_offsets: Mapping[Partition, int]
     """Per partition that returned anything, the offset of the next record to read."""
+
+
+def parts(records: Records, max_bytes: int) -> Iterator[Records]:
+    """Cut what a poll returned so that no part's values take more than `max_bytes`.
+
+    A part has at least one record. Each has its own next offsets, so that it can be
+    committed before the next is begun.
+    """
+    part: list[Record] = []
+    n_bytes = 0
+    for record in records.records:
+        record_bytes = len(record.value or b"")
+        if part and n_bytes + record_bytes > max_bytes:
+            yield Records(part, _behind(part))
+            part, n_bytes = [], 0
+        part.append(record)
+        n_bytes += record_bytes
+    # What the poll says of a partition may lie behind its last record.
+    done = {p: records.next_offsets[p] for p in _behind(part)}
+    if part:
+        yield Records(part, done)
+
+
+def _behind(records: Sequence[Record]) -> dict[Partition, int]:
+    return {Partition(r.topic, r.partition): r.offset + 1 for r in records}
 
 
 @dataclass(frozen=True, slots=True)

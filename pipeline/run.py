@@ -1,6 +1,7 @@
 """`pipeline run`: builds the worker from its settings and keeps it going."""
 
 import platform
+import time
 from importlib.metadata import version
 
 import structlog
@@ -13,63 +14,25 @@ from prometheus_client import (
 )
 
 from pipeline import decode
-from pipeline.alert import AlertEncoder, DetectorPart
-from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector, load
+from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
-from pipeline.incident import IncidentTracker
-from pipeline.logs import ignore_client_errors
+from pipeline.logs import ignore_client_errors, show_client_errors
 from pipeline.metrics import WorkerMetrics
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
-from pipeline.settings import DecodeSettings, Settings
+from pipeline.settings import Settings
 from pipeline.signals import StopSignals
+from pipeline.steps import build_steps, calibrated_rule
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
-from pipeline.trigger import IncidentRule
-from pipeline.units import TOO_MANY_UNITS, Units
+from pipeline.units import TOO_MANY_UNITS
 from pipeline.window import SlidingWindows
-from pipeline.worker import Steps, Worker
+from pipeline.worker import Worker
 
 log = structlog.get_logger()
 
-LEAVE_TIMEOUT_S = 5.0
-"""For leaving the group and closing connections, within the 10 s of a stop."""
-
-
-def build_steps(
-    loaded: LoadedDetector,
-    scorer: Scorer,
-    rule: IncidentRule,
-    decode_settings: DecodeSettings,
-    max_units: int,
-    alerts_topic: str,
-    max_sensors: int,
-) -> Steps:
-    """The steps of one detector, for live readings and for a file alike."""
-    detector, manifest = loaded.detector, loaded.manifest
-    return Steps(
-        decoder=Decoder(
-            detector.sensors,
-            max_record_bytes=decode_settings.max_record_bytes,
-            max_ahead_s=decode_settings.max_ahead_s,
-        ),
-        units=Units(max_units),
-        windows=SlidingWindows(detector.window, len(detector.sensors)),
-        scorer=scorer,
-        incidents=IncidentTracker(rule),
-        alerts=AlertEncoder(
-            alerts_topic,
-            detector.sensors,
-            DetectorPart(manifest.name, loaded.digest),
-            max_sensors,
-        ),
-    )
-
-
-def calibrated_rule(loaded: LoadedDetector) -> IncidentRule:
-    """The rule that the detector's threshold was calibrated with."""
-    incident = loaded.manifest.incident
-    return IncidentRule(*incident.trigger, incident.recovery)
+LEAVE_TIMEOUT_S = 1.3
+"""For the last commit, for leaving the group, and for closing the producer."""
 
 
 def run(settings: Settings, signals: StopSignals) -> None:
@@ -88,7 +51,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     _declare(metrics, loaded)
-    health = Health(settings.http.max_turn_s)
+    health = Health(settings.http.max_turn_s, time.monotonic())
     health.detector_verified()
     with HealthServer(settings.http.host, settings.http.port, registry, health) as server:
         log.info(
@@ -121,13 +84,21 @@ def _work(
         delivery_timeout_s=kafka.send_timeout_s,
     )
     try:
+        outputs = [kafka.alerts_topic, kafka.dead_letters_topic]
+        if missing := producer.check_topics(outputs, kafka.connect_timeout_s):
+            # Now, not when the first alert or bad record has nowhere to go.
+            raise InputError(
+                f"Kafka {kafka.bootstrap_servers} has no topics {missing} and creates "
+                "none on first use; create them, or set PIPELINE_KAFKA__ALERTS_TOPIC and "
+                "PIPELINE_KAFKA__DEAD_LETTERS_TOPIC"
+            )
         worker = Worker(
             steps=build_steps(
                 loaded,
                 scorer,
                 settings.incident.rule(calibrated_rule(loaded)),
                 settings.decode,
-                settings.max_units,
+                _n_units(settings, loaded),
                 kafka.alerts_topic,
                 settings.alert.max_sensors,
             ),
@@ -154,6 +125,7 @@ def _work(
             poll_timeout_s=settings.poll.timeout_s,
         )
         try:
+            show_client_errors()
             with signals.work_to_finish() as stop:
                 worker.run(stop)
                 log.info("stopping")
@@ -162,6 +134,21 @@ def _work(
             worker.close(LEAVE_TIMEOUT_S)
     finally:
         producer.close(LEAVE_TIMEOUT_S)
+
+
+def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
+    """`max_units`, or fewer where the detector's windows would take too much memory."""
+    detector = loaded.detector
+    unit_bytes = SlidingWindows.bytes_per_unit(detector.window, len(detector.sensors))
+    n_affordable = max(1, settings.max_state_bytes // unit_bytes)
+    if n_affordable < settings.max_units:
+        log.warning(
+            "max_units_lowered",
+            max_units=n_affordable,
+            bytes_per_unit=unit_bytes,
+            setting="PIPELINE_MAX_STATE_BYTES",
+        )
+    return min(settings.max_units, n_affordable)
 
 
 def _declare(metrics: WorkerMetrics, loaded: LoadedDetector) -> None:

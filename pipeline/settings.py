@@ -3,16 +3,20 @@
 What belongs to the trained detector (window, sensors, threshold) is not a setting.
 """
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
 from pipeline.trigger import IncidentRule
 
-_PART = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+_SERVER = re.compile(r"[^\s,]+:\d{1,5}")
+_PART = ConfigDict(
+    frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+)
 
 
 class KafkaSettings(BaseModel):
@@ -43,13 +47,13 @@ class KafkaSettings(BaseModel):
     """Client library."""
 
     delivery: Literal["at_least_once"] = "at_least_once"
-    """Offsets are committed once the alerts they caused are acknowledged. After a crash
-    an alert may come twice, with the same incident id and state."""
+    """Offsets are committed once the alerts they caused are acknowledged: after a crash
+    work is repeated, none is lost."""
 
-    session_timeout_s: float = Field(default=45.0, gt=0)
-    """A worker silent for this long loses its partitions."""
+    session_timeout_s: float = Field(default=45.0, ge=6, le=1800)
+    """A worker silent for this long loses its partitions. Brokers take 6 s to 30 min."""
 
-    max_poll_interval_s: float = Field(default=300.0, gt=0)
+    max_poll_interval_s: float = Field(default=300.0, ge=10)
     """A worker that takes longer than this over one batch loses its partitions."""
 
     connect_timeout_s: float = Field(default=30.0, gt=0)
@@ -57,6 +61,13 @@ class KafkaSettings(BaseModel):
 
     send_timeout_s: float = Field(default=60.0, gt=0)
     """How long the brokers may take to acknowledge alerts and dead letters."""
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _are_servers(cls, servers: str) -> str:
+        if not all(_SERVER.fullmatch(server.strip()) for server in servers.split(",")):
+            raise ValueError(f"expected host:port, separated by commas, got {servers!r}")
+        return servers
 
 
 class PollSettings(BaseModel):
@@ -67,7 +78,7 @@ class PollSettings(BaseModel):
     max_records: int = Field(default=10_000, ge=1)
     """Largest batch. Larger is faster under load, until memory runs out."""
 
-    timeout_s: float = Field(default=0.25, gt=0)
+    timeout_s: float = Field(default=0.25, gt=0, le=2)
     """Longest a quiet topic is waited on. Adds nothing to the latency of a busy one."""
 
 
@@ -154,8 +165,9 @@ class HttpSettings(BaseModel):
     port: int = Field(default=9100, ge=0, le=65_535)
     """0 takes a free one and logs it."""
 
-    max_turn_s: float = Field(default=120.0, gt=0)
-    """`/healthz` fails once a turn of the loop has taken longer than this."""
+    max_turn_s: float = Field(default=300.0, gt=0)
+    """`/healthz` fails once a turn of the loop has taken longer than this: longer than a
+    slow broker may take to acknowledge."""
 
 
 class LogSettings(BaseModel):
@@ -198,6 +210,10 @@ class Settings(SourcedSettings):
     max_units: int = Field(default=100_000, ge=1)
     """Units whose state is kept. Records of further ones are refused and dead-lettered."""
 
+    max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
+    """Memory for the units' windows. Where a detector's are so large that `max_units` of
+    them would take more, fewer units are kept."""
+
     kafka: KafkaSettings = KafkaSettings()
     poll: PollSettings = PollSettings()
     decode: DecodeSettings = DecodeSettings()
@@ -206,16 +222,6 @@ class Settings(SourcedSettings):
     alert: AlertSettings = AlertSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
-
-    @model_validator(mode="after")
-    def _polls_often_enough(self) -> Self:
-        if self.poll.timeout_s >= self.kafka.max_poll_interval_s:
-            raise ValueError(
-                f"PIPELINE_POLL__TIMEOUT_S={self.poll.timeout_s:g} must stay below "
-                f"PIPELINE_KAFKA__MAX_POLL_INTERVAL_S={self.kafka.max_poll_interval_s:g}"
-                ", or Kafka evicts the worker while it waits"
-            )
-        return self
 
 
 def parse_trigger(trigger: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Sensor tables in CSV or Parquet: `time`, optionally `unit` and `label`, then sensors."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,18 @@ def read_table(path: Path) -> Table:
         values_NF=np.column_stack(list(columns.values())),
         label_N=_labels(path, table) if "label" in names else None,
         notes=notes,
+    )
+
+
+def first_rows(table: Table, n_rows: int) -> Table:
+    """The first rows of a table, all of it if it has no more."""
+    label_N = table.label_N
+    return replace(
+        table,
+        time_s_N=table.time_s_N[:n_rows],
+        unit_N=table.unit_N[:n_rows],
+        values_NF=table.values_NF[:n_rows],
+        label_N=None if label_N is None else label_N[:n_rows],
     )
 
 
@@ -177,14 +189,21 @@ def _times(path: Path, column: pa.ChunkedArray) -> TimeArray:
     times_s = np.empty(len(column), dtype=np.float64)
     for row, text in enumerate(column.to_pylist()):
         try:
-            number = _number(text)
-            times_s[row] = parse_iso_s(text) if np.isnan(number) else number
+            times_s[row] = _time_s(text)
         except ValueError as error:
             raise InputError(
                 f"{path}: row {row + 1}: time: expected ISO 8601 or seconds since 1970, "
                 f"got {text!r}"
             ) from error
     return _plausible(path, times_s)
+
+
+def _time_s(text: str) -> float:
+    # ISO 8601 first, as in a reading: 20260101 is a day, not a number of seconds.
+    try:
+        return parse_iso_s(text)
+    except ValueError:
+        return float(text)
 
 
 def _plausible(path: Path, times_s: npt.NDArray[np.float64]) -> TimeArray:

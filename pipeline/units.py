@@ -1,6 +1,7 @@
 """Which row of the state arrays belongs to which unit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,16 +55,20 @@ class Units:
         ]
         row_N = np.array(rows, dtype=np.int64)
         refused: set[int] = set()
-        for i in np.flatnonzero(row_N < 0).tolist():
-            table = tables[int(readings.partition_N[i])]
-            row = table.get(readings.units[i])
-            if row is None:
-                row = self._new_row()
-                if row is None:
-                    refused.add(int(readings.record_N[i]))
-                    continue
-                table[readings.units[i]] = row
-            row_N[i] = row
+        unknown_N = np.flatnonzero(row_N < 0)
+        for record, first in _runs(readings.record_N[unknown_N]):
+            # Of one record together: one that is refused must not use up rows.
+            names = [
+                (int(readings.partition_N[i]), readings.units[i]) for i in unknown_N[first]
+            ]
+            # A dict, not a set: rows are given out in the same order in every process.
+            new = dict.fromkeys(name for name in names if name[1] not in tables[name[0]])
+            if len(new) > self._max_units - len(self):
+                refused.add(record)
+                continue
+            for number, unit in new:
+                tables[number][unit] = self._new_row()
+            row_N[unknown_N[first]] = [tables[number][unit] for number, unit in names]
         if not refused:
             return readings, row_N, []
         keep_N = ~np.isin(readings.record_N, np.fromiter(refused, dtype=np.int64))
@@ -83,10 +88,15 @@ class Units:
         self._free_rows += freed
         return np.array(freed, dtype=np.int64)
 
-    def _new_row(self) -> int | None:
+    def _new_row(self) -> int:
         if self._free_rows:
             return self._free_rows.pop()
-        if self._n_rows >= self._max_units:
-            return None
         self._n_rows += 1
         return self._n_rows - 1
+
+
+def _runs(record_N: IntArray) -> Iterator[tuple[int, slice]]:
+    """Each record, and where its readings stand among these: they are in record order."""
+    begins = np.flatnonzero(np.diff(record_N, prepend=-1))
+    for begin, end in pairwise([*begins.tolist(), len(record_N)]):
+        yield int(record_N[begin]), slice(begin, end)

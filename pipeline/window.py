@@ -77,6 +77,11 @@ class SlidingWindows:
         self._n_kept_U = np.empty(0, dtype=np.int64)
         self._newest_s_U = np.empty(0, dtype=np.float64)
 
+    @staticmethod
+    def bytes_per_unit(length: int, n_sensors: int) -> int:
+        """Memory that one unit's state takes, its name not counted."""
+        return (length - 1) * (4 * n_sensors + 8) + 16
+
     def extend(self, readings: Readings, row_N: IntArray, n_rows: int) -> LiveWindows:
         """Append one poll's readings and return the windows they complete.
 
@@ -152,15 +157,21 @@ class SlidingWindows:
         return late_N
 
     def _grow(self, n_rows: int) -> None:
-        n_old = len(self._n_kept_U)
-        if n_rows <= n_old:
+        n_new = n_to_add(len(self._n_kept_U), n_rows)
+        if n_new == 0:
             return
-        # Half as much again each time: amortised, and never twice the memory.
-        n_new = max(n_rows, n_old + n_old // 2) - n_old
         self._values_UTF = extended(self._values_UTF, n_new, 0)
         self._offset_UT = extended(self._offset_UT, n_new, 0)
         self._n_kept_U = extended(self._n_kept_U, n_new, 0)
         self._newest_s_U = extended(self._newest_s_U, n_new, -np.inf)
+
+
+def n_to_add(n_old: int, n_rows: int) -> int:
+    """Rows to add to arrays of `n_old` so that they hold `n_rows`, 0 if they do.
+
+    Half as much again each time, so that growing by one unit a poll stays cheap.
+    """
+    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 2) - n_old
 
 
 def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArray[Scalar]:

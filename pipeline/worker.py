@@ -5,39 +5,34 @@ The steps never call each other. Only this file counts, times and logs.
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
 
-from pipeline.alert import AlertEncoder
-from pipeline.dead_letter import dead_letter, without_value
-from pipeline.decode import Decoder
-from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.dead_letter import DeadLetters
+from pipeline.errors import TransportError
 from pipeline.health import Health
-from pipeline.incident import Decisions, IncidentTracker
+from pipeline.incident import Decisions, Event
+from pipeline.logs import LogLimit
 from pipeline.metrics import WorkerMetrics
-from pipeline.records import Message, Partition, Readings, Records, Reject, Scores
+from pipeline.records import Partition, Readings, Records, Reject, Scores, parts
 from pipeline.rejection import RejectionLimit
-from pipeline.score import Scorer
+from pipeline.steps import Steps
 from pipeline.transport.base import Consumer, Producer, RebalanceListener
-from pipeline.units import Units
-from pipeline.window import LiveWindows, SlidingWindows
+from pipeline.window import LiveWindows
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What a poll's readings go through, in this order."""
-
-    decoder: Decoder
-    units: Units
-    windows: SlidingWindows
-    scorer: Scorer
-    incidents: IncidentTracker
-    alerts: AlertEncoder
+COMMIT_TIMEOUT_S = 3.0
+"""A commit that takes longer is made up for by the next one."""
+MAX_TURN_BYTES = 2 * 2**20
+"""Of records in one turn. A record may hold thousands of readings, and a poll thousands of
+such records; the time to a commit, or to a stop, stays short all the same."""
+MAX_LINES_PER_S = 20
+"""Of rejects, and of incidents. The topics have them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +40,20 @@ class Turn:
     """What one turn of the loop saw and decided."""
 
     records: Records
+    decoded: Readings
+    unreadable: list[Reject]
     readings: Readings
+    """Those of `decoded` whose units are known."""
+    refused: list[Reject]
+    """Records of units that are too many."""
     windows: LiveWindows
     scores: Scores
     decisions: Decisions
-    rejects: list[Reject]
 
 
 class Worker:
-    """Owns the order of the steps, and the offsets that are not committed yet."""
+    """Owns the order of the steps, what is polled and not yet processed, and the offsets
+    that are not committed yet."""
 
     def __init__(
         self,
@@ -82,12 +82,15 @@ class Worker:
         """
         self._steps = steps
         self._producer = producer
-        self._dead_letters_topic = dead_letters_topic
+        self._dead_letters = DeadLetters(producer, dead_letters_topic)
         self._limit = limit
         self._metrics = metrics
         self._health = health
         self._max_records = max_records
         self._poll_timeout_s = poll_timeout_s
+        self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
+        self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
+        self._polled: deque[Records] = deque()
         self._uncommitted: dict[Partition, int] = {}
         self._consumer = connect(self)
 
@@ -102,47 +105,61 @@ class Worker:
             self.run_once()
 
     def run_once(self) -> Turn | None:
-        """Take one poll's worth of records through every step. None if there were none."""
-        steps = self._steps
-        with self._timed("poll"):
-            records = self._consumer.poll(self._max_records, self._poll_timeout_s)
-        taken_at_s = time.time()
+        """Take one poll's worth of records through every step. None if there were none.
+
+        A poll of more than `MAX_TURN_BYTES` is worth several turns.
+        """
+        # Never polls before all is processed: a rebalance happens within a poll.
+        if not self._polled:
+            with self._timed("poll"):
+                polled = self._consumer.poll(self._max_records, self._poll_timeout_s)
+            self._polled.extend(parts(polled, MAX_TURN_BYTES))
         turn = None
-        if records.records:
-            with self._timed("decode"):
-                readings, rejects = steps.decoder.decode(records)
-            n_unreadable = len(rejects)
-            with self._timed("window"):
-                readings, row_N, refused = steps.units.admit(readings, records)
-                rejects += refused
-                n_rows = steps.units.n_rows
-                windows = steps.windows.extend(readings, row_N, n_rows)
-            with self._timed("score"):
-                scores = steps.scorer.score(windows.windows)
-            with self._timed("incident"):
-                decisions = steps.incidents.update(readings, windows, scores, n_rows)
-            with self._timed("publish"):
-                self._send_dead_letters(rejects)
-                self._producer.send(steps.alerts.encode(decisions.events))
-            turn = Turn(records, readings, windows, scores, decisions, rejects)
-            self._count(turn, taken_at_s)
-        # Last, so that a crash above repeats work and never loses it (at-least-once).
-        self._uncommitted.update(records.next_offsets)
-        with self._timed("commit"):
-            self._commit()
+        if self._polled:
+            records = self._polled.popleft()
+            turn = self._process(records)
+            # Only now, so that a crash above repeats work and never loses it.
+            self._uncommitted.update(records.next_offsets)
+        self._commit(COMMIT_TIMEOUT_S)
         self._show_state()
         if turn is not None:
-            self._limit.count(len(records.records), n_unreadable, time.monotonic())
+            # After the commit, so that a restart goes on behind what stopped the worker.
+            n_unreadable = len(turn.unreadable)
+            self._limit.count(len(turn.records.records), n_unreadable, time.monotonic())
+        return turn
+
+    def _process(self, records: Records) -> Turn:
+        steps = self._steps
+        taken_at_s = time.time()
+        with self._timed("decode"):
+            decoded, unreadable = steps.decoder.decode(records)
+        with self._timed("window"):
+            readings, row_N, refused = steps.units.admit(decoded, records)
+            n_rows = steps.units.n_rows
+            windows = steps.windows.extend(readings, row_N, n_rows)
+        with self._timed("score"):
+            scores = steps.scorer.score(windows.windows)
+        with self._timed("incident"):
+            decisions = steps.incidents.update(readings, windows, scores, n_rows)
+        with self._timed("publish"):
+            self._dead_letters.send(unreadable + refused)
+            self._producer.send(steps.alerts.encode(decisions.events))
+        turn = Turn(
+            records, decoded, unreadable, readings, refused, windows, scores, decisions
+        )
+        self._count(turn, taken_at_s)
+        self._log_rejects(unreadable + refused)
+        self._log_incidents(decisions.events)
         return turn
 
     def close(self, timeout_s: float) -> None:
-        """Commit what is finished and leave the group.
+        """Commit what is finished and leave the group, each within `timeout_s`.
 
         A broker that is gone by now is only logged: what is not committed is repeated by
         whoever takes over, and whatever went wrong before must not be masked.
         """
         try:
-            self._commit()
+            self._commit(timeout_s)
             self._consumer.close(timeout_s)
         except TransportError as error:
             log.warning("close_incomplete", error=str(error))
@@ -150,19 +167,19 @@ class Worker:
     def on_assigned(self, partitions: Collection[Partition]) -> None:
         """Start cold on these partitions."""
         self._metrics.rebalances.inc()
-        log.info("partitions_assigned", partitions=[str(p) for p in sorted(partitions)])
+        log.info("partitions_assigned", partitions=_names(partitions))
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
         """Hand these over: all they caused is published, so commit and forget."""
         self._metrics.rebalances.inc()
-        log.info("partitions_revoked", partitions=[str(p) for p in sorted(partitions)])
-        self._commit()
+        log.info("partitions_revoked", partitions=_names(partitions))
+        self._commit(COMMIT_TIMEOUT_S)
         self._forget(partitions)
 
     def on_lost(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that are another worker's already."""
         self._metrics.rebalances.inc()
-        log.warning("partitions_lost", partitions=[str(p) for p in sorted(partitions)])
+        log.warning("partitions_lost", partitions=_names(partitions))
         self._forget(partitions)
 
     def _forget(self, partitions: Collection[Partition]) -> None:
@@ -172,11 +189,12 @@ class Worker:
         for partition in partitions:
             self._uncommitted.pop(partition, None)
 
-    def _commit(self) -> None:
+    def _commit(self, timeout_s: float) -> None:
         if not self._uncommitted:
             return
         try:
-            self._consumer.commit(self._uncommitted)
+            with self._timed("commit"):
+                self._consumer.commit(self._uncommitted, timeout_s)
         except TransportError as error:
             if not error.retriable:
                 raise
@@ -186,47 +204,20 @@ class Worker:
             return
         self._uncommitted.clear()
 
-    def _send_dead_letters(self, rejects: list[Reject]) -> None:
-        if not rejects:
-            return
-        for reject in rejects[:MAX_REJECTS_LOGGED]:
-            log.warning(
-                "record_rejected",
-                reason=reject.reason,
-                detail=reject.detail,
-                topic=reject.record.topic,
-                partition=reject.record.partition,
-                offset=reject.record.offset,
-            )
-        if len(rejects) > MAX_REJECTS_LOGGED:
-            log.warning("records_rejected", n_more=len(rejects) - MAX_REJECTS_LOGGED)
-        messages = [dead_letter(r, self._dead_letters_topic) for r in rejects]
-        try:
-            self._producer.send(messages)
-        except MessageTooLarge:
-            for message in messages:
-                self._send_or_omit_value(message)
-
-    def _send_or_omit_value(self, message: Message) -> None:
-        try:
-            self._producer.send([message])
-        except MessageTooLarge:
-            self._producer.send([without_value(message)])
-
     def _timed(self, step: str) -> AbstractContextManager[object]:
         return self._metrics.step_seconds.labels(step).time()
 
     def _count(self, turn: Turn, taken_at_s: float) -> None:
         metrics = self._metrics
-        n_readings, n_windows = len(turn.readings), len(turn.windows)
-        metrics.readings.inc(n_readings)
+        metrics.readings.inc(len(turn.decoded))
         metrics.readings_late.inc(turn.windows.n_late)
-        metrics.batch_readings.observe(n_readings)
-        metrics.windows_scored.labels(self._steps.scorer.device_type).inc(n_windows)
+        metrics.batch_readings.observe(len(turn.decoded))
+        device = self._steps.scorer.device_type
+        metrics.windows_scored.labels(device).inc(len(turn.windows))
         metrics.score.observe(turn.scores.score_B)
-        for reject in turn.rejects:
+        for reject in turn.unreadable + turn.refused:
             metrics.records_rejected.labels(reject.reason).inc()
-        if n_readings:
+        if len(turn.readings):
             newest_s = float(turn.readings.time_s_N.max())
             metrics.event_time_lag.set(taken_at_s - newest_s)
         for event in turn.decisions.events:
@@ -235,12 +226,6 @@ class Worker:
                 metrics.incidents_opened.inc()
             elif event.state == "closed":
                 metrics.incidents_closed.inc()
-            log.info(
-                f"incident_{event.state}",
-                unit=event.unit,
-                score=round(event.score, 3),
-                peak_score=round(event.peak_score, 3),
-            )
 
     def _show_state(self) -> None:
         assignment = self._consumer.assignment()
@@ -250,7 +235,28 @@ class Worker:
         self._metrics.show_lag(self._consumer.lag())
         self._health.turned(len(assignment), time.monotonic())
 
+    def _log_rejects(self, rejects: Sequence[Reject]) -> None:
+        n = self._reject_lines.allowed(len(rejects), time.monotonic())
+        for reject in rejects[:n]:
+            log.warning(
+                "record_rejected",
+                reason=reject.reason,
+                detail=reject.detail,
+                topic=reject.record.topic,
+                partition=reject.record.partition,
+                offset=reject.record.offset,
+            )
 
-MAX_REJECTS_LOGGED = 10
-"""Per turn. The dead-letter topic has them all; a log that grows with the garbage sent to
-us would fill the disk."""
+    def _log_incidents(self, events: Sequence[Event]) -> None:
+        n = self._incident_lines.allowed(len(events), time.monotonic())
+        for event in events[:n]:
+            log.info(
+                f"incident_{event.state}",
+                unit=event.unit,
+                score=round(event.score, 3),
+                peak_score=round(event.peak_score, 3),
+            )
+
+
+def _names(partitions: Collection[Partition]) -> list[str]:
+    return [str(partition) for partition in sorted(partitions)]

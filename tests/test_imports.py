@@ -33,7 +33,7 @@ STEPS = {
     "score": {"pipeline.detector.detector", "pipeline.window"},
     "incident": {"pipeline.trigger", "pipeline.window"},
     "alert": {"pipeline.incident"},
-    "dead_letter": set(),
+    "dead_letter": {"pipeline.transport.base"},
     "rejection": set(),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic_settings import BaseSettings
 
 from pipeline.configure import documented
@@ -47,10 +48,17 @@ def test_every_setting_is_in_its_table(title: str, settings: type[BaseSettings])
 
 def metric_rows() -> Iterator[str]:
     registry = CollectorRegistry()
-    WorkerMetrics(registry)
+    metrics = WorkerMetrics(registry)
+    labels = {
+        next(iter(metric.describe())).name: metric._labelnames
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
     for family in registry.collect():
-        suffix = "_total" if family.type == "counter" else ""
-        yield f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |"
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if names := labels.get(family.name):
+            name += f"{{{','.join(names)}}}"
+        yield f"| `{name}` | {family.type} | {family.documentation} |"
 
 
 def test_every_metric_is_in_its_table() -> None:

@@ -64,15 +64,15 @@ def fit(
     overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
     overrides |= parse_assignments(assignments or [])
     settings = read_settings(TrainerSettings, overrides, env_file)
-    for line in unknown_variables(TrainerSettings, os.environ):
+    for line in unknown_variables(TrainerSettings, os.environ, env_file):
         print(f"warning: {line}", file=sys.stderr)
 
-    from pipeline.detector.artifact import refuse_other_content
+    from pipeline.detector.artifact import check_writable
     from pipeline.detector.families import FAMILIES
 
     if model not in FAMILIES:
         raise InputError(f"--model {model}: expected one of {', '.join(FAMILIES)}")
-    refuse_other_content(out)
+    check_writable(out)
 
     from trainer.history import read_history
     from trainer.progress import FitProgress, show_trained
@@ -81,7 +81,7 @@ def fit(
     readings = read_history(history)
     with FitProgress(model, settings.epochs) as progress:
         trained = train(readings, model, settings, out, progress.update)
-    show_trained(trained, readings, out)
+    show_trained(trained, out)
 
 
 @app.command()

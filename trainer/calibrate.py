@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.records import FloatArray, IntArray
+from pipeline.events import watched_s
+from pipeline.records import FloatArray, IntArray, TimeArray
 from pipeline.trigger import IncidentRule, UnitState, transitions
 
 MAX_CANDIDATES = 500
@@ -28,7 +29,7 @@ class Calibration:
     n_false_alarms: int
     """Incidents in the calibration part."""
     unit_days: float
-    """Length of the calibration part, summed over units."""
+    """How long the calibration part was watched, summed over units."""
     expected_per_day: float
     at_most_per_day: float
     """Upper end of the one-sided 95 % interval."""
@@ -39,7 +40,7 @@ class Calibration:
 def calibrate(
     error_B: FloatArray,
     unit_B: IntArray,
-    step_s: float,
+    time_s_B: TimeArray,
     rule: IncidentRule,
     false_alarms_per_day: float,
 ) -> Calibration:
@@ -51,12 +52,15 @@ def calibrate(
     Args:
         error_B: the network's errors on windows it did not train on, all taken as normal.
         unit_B: their units; those of one unit together, in the order of time.
-        step_s: time between two readings, in seconds.
+        time_s_B: times of the windows' newest readings, seconds since the epoch. Units may
+            differ in how often they come, and several may come at one time.
         rule: when scores become an incident.
         false_alarms_per_day: incidents to accept, per unit and day.
     """
-    unit_days = len(error_B) * step_s / DAY_S
-    n_allowed = math.floor(false_alarms_per_day * unit_days)
+    watched = (watched_s(time_s_B[begin:end]) for begin, end in _bounds(unit_B))
+    unit_days = sum(watched) / DAY_S
+    # There are no more incidents than windows, whatever rate is asked for.
+    n_allowed = math.floor(min(false_alarms_per_day * unit_days, len(error_B)))
     threshold = math.nan
     n_false_alarms = 0
     for candidate in _candidates(error_B):
@@ -81,9 +85,8 @@ def count_incidents(
 ) -> int:
     """Incidents that these errors open at this threshold, by the worker's own rule."""
     over_B = error_B >= threshold
-    bounds = [0, *(np.flatnonzero(np.diff(unit_B)) + 1).tolist(), len(unit_B)]
     n_opened = 0
-    for begin, end in pairwise(bounds):
+    for begin, end in _bounds(unit_B):
         changes = transitions(over_B[begin:end], rule, UnitState())
         n_opened += sum(opens for _, opens in changes)
     return n_opened
@@ -103,6 +106,11 @@ def poisson_upper(n_events: int, confidence: float = 0.95) -> float:
         )
         low, high = (mean, high) if total > 1 - confidence else (low, mean)
     return high
+
+
+def _bounds(unit_B: IntArray) -> Iterator[tuple[int, int]]:
+    """Where each unit's windows begin and end."""
+    return pairwise([0, *(np.flatnonzero(np.diff(unit_B)) + 1).tolist(), len(unit_B)])
 
 
 def _candidates(error_B: FloatArray) -> Iterator[float]:

@@ -1,6 +1,7 @@
-"""History: a table's readings, sorted into one series per unit."""
+"""A table's readings, one series per unit: to learn from, or to put through a detector."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,21 @@ import numpy.typing as npt
 
 from pipeline.detector.manifest import is_sensor_name
 from pipeline.errors import InputError
-from pipeline.records import FloatArray, IntArray, TimeArray
+from pipeline.records import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Partition,
+    Readings,
+    TimeArray,
+)
 from pipeline.table import Table, read_table
+from pipeline.window import SlidingWindows
+
+MAX_LISTED = 20
+"""Names in a line, and lines of notes, however many columns a table has."""
+MAX_NAME_CHARS = 60
+MAX_NOTE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self.time_s_N)
-
-    def step_s(self) -> float:
-        """Median time between two readings of a unit, in seconds; 0.0 if there is none."""
-        steps_s = np.diff(self.time_s_N)
-        if len(steps_s):
-            within_unit = np.ones(len(steps_s), dtype=np.bool_)
-            within_unit[self.begin_U[1:-1] - 1] = False
-            steps_s = steps_s[within_unit]
-        return float(np.median(steps_s)) if len(steps_s) else 0.0
 
     def digest(self) -> str:
         """SHA-256 over sensors, units, times, values and labels."""
@@ -67,14 +72,13 @@ def as_history(path: Path, table: Table) -> History:
     if unusable := [name for name in table.sensors if not is_sensor_name(name)]:
         raise InputError(
             f"{path}: expected names of sensors without quotes, backslashes and line ends, "
-            f"got {unusable}; rename these columns"
+            f"got {listed(unusable)}; rename these columns"
         )
-    notes = list(table.notes)
+    notes = shortened(table.notes)
     has_value_F = ~np.isnan(table.values_NF).all(axis=0)
-    notes += [
-        f"column {name!r} left out: it has no value"
-        for name in np.array(table.sensors)[~has_value_F].tolist()
-    ]
+    if not has_value_F.all():
+        empty = np.array(table.sensors)[~has_value_F].tolist()
+        notes.append(f"columns left out, they have no value: {listed(empty)}")
     if not has_value_F.any():
         raise InputError(f"{path}: no sensor has a value")
     order_N = np.lexsort((table.time_s_N, table.unit_N))
@@ -95,4 +99,113 @@ def as_history(path: Path, table: Table) -> History:
         label_N=label_N[order_N],
         begin_U=begin_U,
         notes=notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReadings:
+    """N readings of one unit, in the order of time: none of them is late."""
+
+    unit: str
+    time_s_N: TimeArray
+    values_NF: FloatArray
+    """In the order of the detector's sensors. NaN where missing."""
+    label_N: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.time_s_N)
+
+    def columns(self, rows: slice) -> Readings:
+        """These rows as one poll would bring them."""
+        time_s_N = self.time_s_N[rows]
+        return _columns([self.unit] * len(time_s_N), time_s_N, self.values_NF[rows])
+
+
+class Recording:
+    """A table as the worker takes it: a detector's sensors, and no late readings."""
+
+    def __init__(self, table: Table, sensors: tuple[str, ...]) -> None:
+        """Prepare a table that holds all these sensors."""
+        self._table = table
+        position = {name: column for column, name in enumerate(table.sensors)}
+        self._columns_F = [position[name] for name in sensors]
+        self._row_N = _rows_in_time(table)
+        self._begin_U = np.searchsorted(
+            table.unit_N[self._row_N], np.arange(len(table.units) + 1)
+        )
+
+    def __len__(self) -> int:
+        return len(self._row_N)
+
+    def unit(self, number: int) -> UnitReadings:
+        """The readings of the unit at this index of the table's.
+
+        A view where the table has them in order, as a long table of one unit does.
+        """
+        table = self._table
+        row_N = self._row_N[self._begin_U[number] : self._begin_U[number + 1]]
+        rows: IntArray | slice = row_N
+        if len(row_N) and (np.diff(row_N) == 1).all():
+            rows = slice(int(row_N[0]), int(row_N[-1]) + 1)
+        values_NF = table.values_NF[rows]
+        if self._columns_F != list(range(values_NF.shape[1])):
+            values_NF = values_NF[:, self._columns_F]
+        return UnitReadings(
+            unit=table.units[number],
+            time_s_N=table.time_s_N[rows],
+            values_NF=values_NF,
+            label_N=(
+                np.zeros(len(row_N), dtype=np.bool_)
+                if table.label_N is None
+                else table.label_N[rows]
+            ),
+        )
+
+    def longest(self) -> int:
+        """Readings of the unit that has the most."""
+        return int(np.diff(self._begin_U).max())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in one line that does not grow without bound."""
+    shown = [_shown(name, MAX_NAME_CHARS) for name in names[:MAX_LISTED]]
+    n_more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {n_more:,} more" if n_more else "")
+
+
+def shortened(notes: Sequence[str]) -> list[str]:
+    """The first notes, each one line of bounded length, and how many more there are."""
+    n_more = len(notes) - MAX_LISTED
+    more = [f"{n_more:,} more notes like these"] if n_more > 0 else []
+    return [*(_shown(note, MAX_NOTE_CHARS) for note in notes[:MAX_LISTED]), *more]
+
+
+def _shown(text: str, max_chars: int) -> str:
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return printable if len(text) <= max_chars else printable[: max_chars - 1] + "…"
+
+
+def _rows_in_time(table: Table) -> IntArray:
+    """The rows that are not late, those of a unit together, by the worker's own step.
+
+    A window of one reading ends with every reading but the late ones.
+    """
+    units = [table.units[number] for number in table.unit_N.tolist()]
+    nothing_NF = np.empty((len(table), 0), dtype=np.float32)
+    readings = _columns(units, table.time_s_N, nothing_NF)
+    windows = SlidingWindows(length=1, n_sensors=0)
+    return windows.extend(readings, table.unit_N, len(table.units)).reading_B
+
+
+def _columns(units: list[str], time_s_N: TimeArray, values_NF: FloatArray) -> Readings:
+    """Readings of one partition, each a record of its own."""
+    index_N = np.arange(len(units), dtype=np.int64)
+    return Readings(
+        units=units,
+        time_s_N=time_s_N,
+        values_NF=values_NF,
+        record_N=index_N,
+        offset_N=index_N,
+        partition_N=np.zeros(len(units), dtype=np.int64),
+        partitions=(Partition("", 0),),
     )

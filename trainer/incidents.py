@@ -1,21 +1,18 @@
 """Incidents as their alerts tell of them: read from a file, or computed from scores."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
 from pipeline.events import Span
 from pipeline.incident import IncidentTracker
-from pipeline.records import Partition, Readings, Scores, TimeArray
+from pipeline.records import Readings, Scores
+from pipeline.steps import calibrated_rule
 from pipeline.times import parse_iso_s
-from pipeline.trigger import IncidentRule
-from pipeline.window import LiveWindows, Windows
+from pipeline.window import LiveWindows
 
 MAX_SENSORS = 5
 """Sensors that explain an incident."""
@@ -91,52 +88,20 @@ def read_alerts(path: Path, digest: str) -> AlertLog:
 
 
 class UnitIncidents:
-    """Follows one unit's scores by the worker's own rule, and keeps the alerts of it."""
+    """Follows one unit's scores by the worker's own steps, and keeps the alerts of it."""
 
-    def __init__(self, unit: str, loaded: LoadedDetector) -> None:
-        trigger = loaded.manifest.incident.trigger
-        self._unit = unit
-        self._tracker = IncidentTracker(
-            IncidentRule(*trigger, loaded.manifest.incident.recovery)
-        )
+    def __init__(self, loaded: LoadedDetector) -> None:
+        self._tracker = IncidentTracker(calibrated_rule(loaded))
         detector = DetectorPart(loaded.manifest.name, loaded.digest)
         self._encoder = AlertEncoder("", loaded.detector.sensors, detector, MAX_SENSORS)
         self._log = AlertLog(loaded.digest)
 
-    def add(self, time_s_B: TimeArray, windows: Windows, scores: Scores) -> None:
-        """Take the next windows; `time_s_B` are the times of their newest readings."""
-        n_windows = len(windows)
-        if n_windows == 0:
-            return
-        zeros_B = np.zeros(n_windows, dtype=np.int64)
-        index_B = np.arange(n_windows, dtype=np.int64)
-        readings = Readings(
-            units=[self._unit] * n_windows,
-            time_s_N=time_s_B,
-            values_NF=scores.observed_BF,
-            record_N=index_B,
-            offset_N=index_B,
-            partition_N=zeros_B,
-            partitions=(Partition("", 0),),
-        )
-        live = LiveWindows(windows, index_B, zeros_B, zeros_B, n_late=0)
-        events = self._tracker.update(readings, live, scores, n_rows=1).events
+    def add(self, readings: Readings, windows: LiveWindows, scores: Scores) -> None:
+        """Take the unit's next readings, the windows they completed, and those' scores."""
+        events = self._tracker.update(readings, windows, scores, n_rows=1).events
         for message in self._encoder.encode(events):
             self._log.add(decode(message.value or b""))
 
     def incidents(self) -> list[Incident]:
         """What has opened so far."""
         return self._log.incidents()
-
-
-def within(
-    incidents: Iterable[Incident], unit: str, first_s: float, last_s: float
-) -> list[Incident]:
-    """The incidents of `unit` that were open at any time from `first_s` to `last_s`."""
-    return [
-        incident
-        for incident in incidents
-        if incident.span.unit == unit
-        and incident.span.begin_s <= last_s
-        and incident.span.end_s >= first_s
-    ]

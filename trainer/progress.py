@@ -11,9 +11,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.detector.detector import Detector
 from trainer.fit import Epoch
-from trainer.history import History
-from trainer.train import Trained, left_out
+from trainer.history import listed
+from trainer.train import Trained
 
 
 class FitProgress:
@@ -57,30 +58,36 @@ class FitProgress:
             )
 
 
-def show_trained(trained: Trained, history: History, out: Path) -> None:
+def show_trained(trained: Trained, out: Path) -> None:
     """Print what was learned: rows, threshold, false alarms to expect, time, size."""
     manifest, calibration = trained.loaded.manifest, trained.calibration
+    training = manifest.training
     n_bytes = sum(file.stat().st_size for file in out.iterdir())
-    n_used = len(history) - sum(trained.parts.n_left_out.values())
-    windows = ", ".join(f"{n:,} {part}" for part, n in trained.parts.n_windows().items())
+    n_used = training.n_rows - sum(trained.parts.n_left_out.values())
+    windows = ", ".join(f"{n:,} {part}" for part, n in training.n_windows.items())
     facts = {
         "detector": f"{out} ({n_bytes / 1e6:.1f} MB, {manifest.model.family})",
         "digest": trained.loaded.digest,
-        "history": f"{manifest.training.first_time} to {manifest.training.last_time}",
-        "rows used": f"{n_used:,} of {len(history):,}, {len(history.units):,} units, "
-        f"{len(history.sensors)} sensors",
+        "history": f"{training.first_time} to {training.last_time}",
+        "rows used": f"{n_used:,} of {training.n_rows:,}, {training.n_units:,} units, "
+        f"{len(manifest.sensors)} sensors",
         "windows": f"{windows}; {manifest.model.window} readings each",
-        "training": f"{len(trained.fitted.epochs)} epochs, best "
-        f"{trained.fitted.best.number}, {trained.fit_seconds:.1f} s",
+        "training": f"{training.n_epochs} epochs, best "
+        f"{training.best_epoch}, {trained.fit_seconds:.1f} s",
         "threshold": f"{calibration.threshold:.6g} (scores are multiples of it)",
         "false alarms": _promise(trained),
     }
-    lines = [
-        *facts.items(),
-        *(("left out", line) for line in left_out(history, trained.parts)),
-    ]
+    if constant := _constant(trained.loaded.detector):
+        facts["constant"] = f"{listed(constant)} (never moved in training)"
+    lines = [*facts.items(), *(("left out", line) for line in training.left_out)]
     for name, value in lines:
         print(f"{name:<14}{value}")  # noqa: T201 - a command line prints
+
+
+def _constant(detector: Detector) -> list[str]:
+    """The sensors that never moved in training: their scale is a guess."""
+    is_constant_F = detector.scaler.is_constant_F.tolist()
+    return [s for s, stood in zip(detector.sensors, is_constant_F, strict=True) if stood]
 
 
 def _promise(trained: Trained) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
-from pipeline.events import Comparison, Match, compare
-from pipeline.records import FloatArray, IntArray
+from pipeline.events import Comparison, Match, Span, compare
+from pipeline.offline import check_sensors
+from pipeline.records import FloatArray
 from pipeline.score import Scorer
 from pipeline.table import Table
+from trainer.history import Recording, shortened
 from trainer.incidents import AlertLog, Incident
-from trainer.review import Curves, EventReview, Reviewer, UnitReadings, UnitReview
+from trainer.review import Curves, EventReview, Reviewer, UnitReview
 
 MAX_UNITS = 6
 """Units with pictures of their own: those with the most events, then incidents."""
@@ -36,9 +38,9 @@ class Zoom(NamedTuple):
     """Each sensor's part in its scores."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the page shows. Filled in by `review`."""
+    """Everything the page shows."""
 
     loaded: LoadedDetector
     source: str
@@ -46,70 +48,53 @@ class Report:
     is_labelled: bool
     n_units: int
     n_readings: int
+    n_scored: int
     first_s: float
     last_s: float
-    n_too_short: int = 0
-    """Units with fewer readings than a window: they have no score."""
-    step_s: float = 0.0
-    unit_days: float = 0.0
-    """Length of what is not labelled, summed over units."""
-    units: list[UnitReview] = field(default_factory=list)
+    step_s: float
+    """Usual time from reading to reading, the median over units."""
+    unit_days: float
+    """How long what was scored and is not labelled was watched, summed over units."""
+    units: list[UnitReview]
     """Those with pictures, in the table's order."""
-    events: list[tuple[Match, EventReview]] = field(default_factory=list)
+    events: list[tuple[Match, EventReview]]
     """Of all units."""
-    incidents: list[Incident] = field(default_factory=list)
+    incidents: list[Incident]
     """Of all units, in the order they opened."""
-    comparison: Comparison = field(default_factory=lambda: Comparison([], []))
-    zooms: list[Zoom] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    comparison: Comparison
+    zooms: list[Zoom]
+    notes: list[str]
     """What was left out and why, in words."""
 
 
-class Recording:
-    """A table as the detector takes it: its sensors, a unit at a time, in time's order."""
+@dataclass(slots=True)
+class _Tally:
+    """What is kept of the units as they are reviewed, one after the other."""
 
-    def __init__(self, path: Path, table: Table, sensors: tuple[str, ...]) -> None:
-        missing = [name for name in sensors if name not in table.sensors]
-        if missing:
-            shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-            raise InputError(
-                f"{path}: {len(missing)} of the detector's {len(sensors)} sensors are "
-                f"missing: {shown}; its columns are {', '.join(table.sensors[:10])}"
-                f"{', ...' if len(table.sensors) > 10 else ''}"
-            )
-        self.table = table
-        position = {name: column for column, name in enumerate(table.sensors)}
-        self._columns_F = [position[name] for name in sensors]
-        self._order_N: IntArray = np.lexsort((table.time_s_N, table.unit_N))
-        self._begin_U = np.searchsorted(
-            table.unit_N[self._order_N], np.arange(len(table.units) + 1)
-        )
+    events: list[tuple[Match, EventReview]] = field(default_factory=list)
+    false_alarms: list[Span] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    n_scored: int = 0
+    watched_s: float = 0.0
+    n_too_short: int = 0
+    """Units that have no score."""
+    step_s_U: list[float] = field(default_factory=list)
+    shown: list[tuple[int, UnitReview]] = field(default_factory=list)
+    """The `MAX_UNITS` with the most events, then incidents; of equals the earlier."""
 
-    def unit(self, number: int) -> UnitReadings:
-        """The readings of the unit at this index of the table's.
-
-        A view where the table has them in order, as a long table of one unit does.
-        """
-        order = self._order_N[self._begin_U[number] : self._begin_U[number + 1]]
-        rows: IntArray | slice = order
-        if len(order) and (np.diff(order) == 1).all():
-            rows = slice(int(order[0]), int(order[-1]) + 1)
-        values_NF = self.table.values_NF[rows]
-        if self._columns_F != list(range(values_NF.shape[1])):
-            values_NF = values_NF[:, self._columns_F]
-        label_N = self.table.label_N
-        return UnitReadings(
-            unit=self.table.units[number],
-            time_s_N=self.table.time_s_N[rows],
-            values_NF=values_NF,
-            label_N=(
-                np.zeros(len(order), dtype=np.bool_) if label_N is None else label_N[rows]
-            ),
-        )
-
-    def longest(self) -> int:
-        """Readings of the unit that has the most."""
-        return int(np.diff(self._begin_U).max())
+    def add(self, number: int, unit: UnitReview) -> None:
+        spans = [incident.span for incident in unit.incidents]
+        compared = compare([event.span for event in unit.events], spans)
+        self.events += zip(compared.matches, unit.events, strict=True)
+        self.false_alarms += compared.false_alarms
+        self.incidents += unit.incidents
+        self.n_scored += unit.n_scored
+        self.watched_s += unit.watched_s
+        self.n_too_short += unit.n_scored == 0
+        self.step_s_U.append(unit.step_s)
+        self.shown.append((number, unit))
+        self.shown.sort(key=lambda u: (-len(u[1].events), -len(u[1].incidents), u[0]))
+        del self.shown[MAX_UNITS:]
 
 
 def review(
@@ -136,76 +121,68 @@ def review(
     Raises:
         InputError: sensors of the detector are missing, or every unit is too short.
     """
-    recording = Recording(path, table, loaded.detector.sensors)
+    check_sensors(loaded, table, path)
+    recording = Recording(table, loaded.detector.sensors)
+    n_late = len(table) - len(recording)
+    late = (
+        f"{n_late:,} row{' was' if n_late == 1 else 's were'} left out: older than one of "
+        "the same unit before in the file"
+    )
     if recording.longest() < loaded.detector.window:
         raise InputError(
             f"{path}: expected at least {loaded.detector.window} readings of a unit (one "
-            f"window), the longest has {recording.longest()}"
+            f"window), the longest has {recording.longest()}{f'; {late}' if n_late else ''}"
         )
-    report = Report(
+    told = None if alerts is None else _by_unit(alerts.incidents())
+    reviewer = Reviewer(loaded, scorer)
+    tally = _Tally()
+    n_done = 0
+    for number, unit in enumerate(table.units):
+        readings = recording.unit(number)
+        unit_told = None if told is None else told.get(unit, [])
+        tally.add(number, reviewer.review(readings, unit_told))
+        n_done += len(readings)
+        on_progress(n_done / len(recording))
+    tally.incidents.sort(key=lambda i: (i.span.begin_s, i.span.unit))
+    zooms = list(_zooms(tally, recording, reviewer))
+    return Report(
         loaded=loaded,
         source=path.name,
         is_labelled=table.label_N is not None,
         n_units=len(table.units),
         n_readings=len(table),
+        n_scored=tally.n_scored,
         first_s=float(table.time_s_N.min()),
         last_s=float(table.time_s_N.max()),
-        notes=list(table.notes),
+        step_s=float(np.median(tally.step_s_U)),
+        unit_days=tally.watched_s / DAY_S,
+        units=[unit for _, unit in sorted(tally.shown, key=lambda each: each[0])],
+        events=tally.events,
+        incidents=tally.incidents,
+        comparison=Comparison([match for match, _ in tally.events], tally.false_alarms),
+        zooms=zooms,
+        notes=[
+            *shortened(table.notes),
+            *([f"{late}."] if n_late else []),
+            *_left_out(tally, zooms, loaded.detector.window, alerts),
+        ],
     )
-    told = None if alerts is None else _by_unit(alerts.incidents())
-    reviewer = Reviewer(loaded, scorer)
-    shown: list[tuple[int, UnitReview]] = []
-    steps_s: list[float] = []
-    n_done = 0
-    for number, unit in enumerate(table.units):
-        readings = recording.unit(number)
-        unit_told = None if told is None else told.get(unit, [])
-        reviewed = reviewer.review(readings, unit_told)
-        _count(report, reviewed)
-        steps_s.append(reviewed.step_s)
-        shown = _most_eventful([*shown, (number, reviewed)])
-        n_done += len(readings)
-        on_progress(n_done / len(table))
-    report.step_s = float(np.median(steps_s))
-    report.units = [reviewed for _, reviewed in sorted(shown, key=lambda each: each[0])]
-    report.incidents.sort(key=lambda i: (i.span.begin_s, i.span.unit))
-    report.zooms = list(_zooms(report, recording, reviewer))
-    report.notes += _left_out(report, alerts)
-    return report
 
 
-def _count(report: Report, reviewed: UnitReview) -> None:
-    spans = [incident.span for incident in reviewed.incidents]
-    compared = compare([event.span for event in reviewed.events], spans)
-    report.comparison.matches.extend(compared.matches)
-    report.comparison.false_alarms.extend(compared.false_alarms)
-    report.events += zip(compared.matches, reviewed.events, strict=True)
-    report.incidents += reviewed.incidents
-    report.unit_days += reviewed.n_unlabelled * reviewed.step_s / DAY_S
-    report.n_too_short += reviewed.n_readings < report.loaded.detector.window
-
-
-def _most_eventful(units: list[tuple[int, UnitReview]]) -> list[tuple[int, UnitReview]]:
-    """The `MAX_UNITS` with the most events, then incidents; of equals the earlier."""
-    units.sort(key=lambda u: (-len(u[1].events), -len(u[1].incidents), u[0]))
-    return units[:MAX_UNITS]
-
-
-def _zooms(report: Report, recording: Recording, reviewer: Reviewer) -> Iterator[Zoom]:
+def _zooms(tally: _Tally, recording: Recording, reviewer: Reviewer) -> Iterator[Zoom]:
     """The first events of the units with pictures; without any, the highest incidents."""
-    numbers = {unit: number for number, unit in enumerate(recording.table.units)}
-    shown = {reviewed.unit for reviewed in report.units}
-    events = [pair for pair in report.events if pair[0].event.unit in shown][:MAX_ZOOMS]
-    for match, seen in events:
-        readings = recording.unit(numbers[seen.span.unit])
+    readings_of = {unit.unit: recording.unit(number) for number, unit in tally.shown}
+    events = [pair for pair in tally.events if pair[0].event.unit in readings_of]
+    for match, seen in events[:MAX_ZOOMS]:
+        readings = readings_of[seen.span.unit]
         curves, share_F = reviewer.zoom(readings, seen.first, seen.last)
         yield Zoom(*seen.span, match, None, curves, share_F)
-    if report.events:
+    if tally.events:
         return
-    highest = sorted(report.incidents, key=lambda i: -i.peak.peak_score)
-    highest = [i for i in highest if i.span.unit in shown][:MAX_ZOOMS]
+    highest = sorted(tally.incidents, key=lambda i: -i.peak.peak_score)
+    highest = [i for i in highest if i.span.unit in readings_of][:MAX_ZOOMS]
     for incident in sorted(highest, key=lambda i: i.span.begin_s):
-        readings = recording.unit(numbers[incident.span.unit])
+        readings = readings_of[incident.span.unit]
         span = (incident.span.begin_s, incident.span.end_s)
         first, last = np.searchsorted(readings.time_s_N, span, side="left").tolist()
         first = min(first, len(readings) - 1)
@@ -221,25 +198,28 @@ def _by_unit(incidents: list[Incident]) -> dict[str, list[Incident]]:
     return by_unit
 
 
-def _left_out(report: Report, alerts: AlertLog | None) -> Iterator[str]:
-    if report.n_units > len(report.units):
+def _left_out(
+    tally: _Tally, zooms: list[Zoom], window: int, alerts: AlertLog | None
+) -> Iterator[str]:
+    n_units = len(tally.step_s_U)
+    if n_units > len(tally.shown):
         yield (
-            f"Pictures are of {len(report.units)} of {report.n_units:,} units: those with "
+            f"Pictures are of {len(tally.shown)} of {n_units:,} units: those with "
             "the most events, then incidents. The counts and tables are of all."
         )
-    if report.n_too_short:
+    if tally.n_too_short:
         yield (
-            f"{report.n_too_short:,} units have no score: they have fewer readings than a "
-            f"window of {report.loaded.detector.window}."
+            f"{tally.n_too_short:,} units have no score: they have fewer readings than a "
+            f"window of {window}."
         )
-    n_wanted = len(report.events) or len(report.incidents)
-    if n_wanted > len(report.zooms):
-        what = "labelled events" if report.events else "incidents"
-        yield f"{len(report.zooms)} of {n_wanted:,} {what} are shown from near."
+    n_wanted = len(tally.events) or len(tally.incidents)
+    if n_wanted > len(zooms):
+        what = "labelled events" if tally.events else "incidents"
+        yield f"{len(zooms)} of {n_wanted:,} {what} are shown from near."
     if alerts is None:
         return
     if alerts.n_other:
         yield f"{alerts.n_other:,} alerts of other detectors were left out."
-    n_outside = len(alerts.incidents()) - len(report.incidents)
+    n_outside = len(alerts.incidents()) - len(tally.incidents)
     if n_outside:
         yield f"{n_outside:,} incidents outside the data's units and times were left out."

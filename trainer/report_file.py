@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.detector import artifact
 from pipeline.errors import InputError
 from pipeline.events import summary_lines
+from pipeline.files import written_whole
 from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from trainer.incidents import read_alerts
@@ -41,8 +42,11 @@ def write_report(
     scorer = Scorer(loaded.detector, choose_device(device))
     log = None if alerts is None else read_alerts(alerts, loaded.digest)
     report = review(data, read_table(data), loaded, scorer, log, on_progress)
-    n_bytes = write_page(out, render(report))
-    return [*_summary(report), f"page written: {out} ({n_bytes / 1e6:.1f} MB)"]
+    # A name may hold half a character, which UTF-8 cannot write.
+    content = render(report).encode("utf-8", errors="replace")
+    with written_whole(out, "the page") as file:
+        file.write(content.decode("utf-8"))
+    return [*_summary(report), f"page written: {out} ({len(content) / 1e6:.1f} MB)"]
 
 
 def _summary(report: Report) -> list[str]:
@@ -64,24 +68,3 @@ def check_writable(out: Path, inputs: Sequence[Path]) -> None:
     folder = out.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {out}: cannot be written: {folder} is no writable folder")
-
-
-def write_page(out: Path, text: str) -> int:
-    """Write the page under a temporary name and rename it: never half of one.
-
-    Returns:
-        Its size in bytes.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        content = text.encode("utf-8", errors="replace")
-        partial.write_bytes(content)
-        partial.replace(out)
-        return len(content)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.detector.artifact import LoadedDetector
-from pipeline.events import Span
-from pipeline.records import BoolArray, FloatArray, IntArray, Scores, TimeArray
+from pipeline.events import Span, overlap, usual_step_s, watched_s
+from pipeline.records import FloatArray, IntArray, Readings, Scores
 from pipeline.score import Scorer
-from pipeline.window import Windows, cut_windows
+from pipeline.window import LiveWindows, SlidingWindows
 from trainer.envelope import Envelope, EnvelopeBuilder
-from trainer.incidents import Incident, UnitIncidents, within
+from trainer.history import UnitReadings
+from trainer.incidents import Incident, UnitIncidents
 
 MAX_CHUNK_VALUES = 2**20
 MAX_CHUNK_ROWS = 2**14
@@ -24,22 +26,14 @@ MAX_COUNTED_SCORE = 10.0
 """A window counts for no more than this when sensors are ranked by their part in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitReadings:
-    """N readings of one unit, in the order of time."""
+class Piece(NamedTuple):
+    """Some of a unit's readings, as the worker's steps saw them."""
 
-    unit: str
-    time_s_N: TimeArray
-    values_NF: FloatArray
-    """In the order of the detector's sensors. NaN where missing."""
-    label_N: BoolArray
-
-    def __len__(self) -> int:
-        return len(self.time_s_N)
-
-    def step_s(self) -> float:
-        """Median time between two readings, in seconds; 0.0 if there is none."""
-        return float(np.median(np.diff(self.time_s_N))) if len(self) > 1 else 0.0
+    readings: Readings
+    windows: LiveWindows
+    scores: Scores
+    row_B: IntArray
+    """Where each window's newest reading stands among the unit's."""
 
 
 class Curves(NamedTuple):
@@ -73,7 +67,9 @@ class UnitReview:
 
     unit: str
     n_readings: int
-    n_unlabelled: int
+    n_scored: int
+    watched_s: float
+    """How long what was scored and is not labelled was watched."""
     step_s: float
     curves: Curves
     events: list[EventReview]
@@ -100,8 +96,8 @@ class Reviewer:
 
         Args:
             readings: at least one.
-            told: the incidents of all units, where alerts told of them; None computes
-                this unit's from the scores.
+            told: the unit's incidents, where alerts told of them; None computes them from
+                the scores.
         """
         edges = np.flatnonzero(np.diff(readings.label_N, prepend=False, append=False))
         bounds_E2 = edges.reshape(-1, 2)
@@ -113,30 +109,33 @@ class Reviewer:
         peak_E = np.full(n_events + 1, np.nan, dtype=np.float32)
         error_EF = np.zeros((n_events + 1, self._n_sensors))
         unusual_F = np.zeros(self._n_sensors)
-        computed = UnitIncidents(readings.unit, self._loaded)
+        is_scored_N = np.zeros(len(readings), dtype=np.bool_)
+        computed = UnitIncidents(self._loaded)
         builders = self._builders(readings, 0, len(readings), OVERVIEW_BINS)
-        for rows, windows, scores in self._scored(readings, 0, len(readings)):
-            builders.add(readings, rows, scores)
-            newest = slice(rows.stop - len(windows), rows.stop)
+        for piece in self._scored(readings, 0, len(readings)):
+            scores = piece.scores
+            builders.add(piece)
             if told is None:
-                computed.add(readings.time_s_N[newest], windows, scores)
-            event_B = event_N[newest]
-            counted_B = np.minimum(scores.score_B, MAX_COUNTED_SCORE)[:, None]
-            error_BF = counted_B * scores.contribution_BF
+                computed.add(piece.readings, piece.windows, scores)
+            is_scored_N[piece.row_B] = True
+            event_B = event_N[piece.row_B]
+            error_BF = _counted_errors(scores)
             is_unusual_B = (scores.score_B >= 1.0) | (event_B < n_events)
             np.fmax.at(peak_E, event_B, scores.score_B)
             np.add.at(error_EF, event_B, error_BF)
             unusual_F += error_BF[is_unusual_B].sum(axis=0)
-        first_s, last_s = float(readings.time_s_N[0]), float(readings.time_s_N[-1])
+        first_s, last_s = readings.time_s_N[[0, -1]].tolist()
+        whole = Span(readings.unit, first_s, last_s)
         incidents = computed.incidents() if told is None else told
         return UnitReview(
             unit=readings.unit,
             n_readings=len(readings),
-            n_unlabelled=int((~readings.label_N).sum()),
-            step_s=readings.step_s(),
+            n_scored=int(is_scored_N.sum()),
+            watched_s=watched_s(readings.time_s_N[is_scored_N & ~readings.label_N]),
+            step_s=usual_step_s(readings.time_s_N),
             curves=builders.curves(),
             events=_events(readings, bounds_E2, peak_E, error_EF),
-            incidents=within(incidents, readings.unit, first_s, last_s),
+            incidents=[i for i in incidents if overlap(whole, i.span)],
             share_F=_shares(unusual_F if unusual_F.any() else error_EF.sum(axis=0)),
         )
 
@@ -152,32 +151,34 @@ class Reviewer:
         begin, end = max(0, first - margin), min(len(readings), last + margin)
         builders = self._builders(readings, begin, end, ZOOM_BINS)
         error_F = np.zeros(self._n_sensors)
-        for rows, windows, scores in self._scored(readings, begin, end):
-            builders.add(readings, rows, scores)
-            row_B = np.arange(rows.stop - len(windows), rows.stop)
-            is_inside_B = (row_B >= first) & (row_B < last)
-            counted_B = np.minimum(scores.score_B, MAX_COUNTED_SCORE)[:, None]
-            error_F += (counted_B * scores.contribution_BF)[is_inside_B].sum(axis=0)
+        for piece in self._scored(readings, begin, end):
+            builders.add(piece)
+            is_inside_B = (piece.row_B >= first) & (piece.row_B < last)
+            error_F += _counted_errors(piece.scores)[is_inside_B].sum(axis=0)
         return builders.curves(), _shares(error_F)
 
     def _builders(
         self, readings: UnitReadings, begin: int, end: int, n_bins: int
     ) -> "_Builders":
         first_s, last_s = readings.time_s_N[[begin, end - 1]].tolist()
-        return _Builders(first_s, last_s, n_bins, self._n_sensors, readings.step_s())
+        step_s = usual_step_s(readings.time_s_N)
+        return _Builders(first_s, last_s, n_bins, self._n_sensors, step_s)
 
-    def _scored(
-        self, readings: UnitReadings, begin: int, end: int
-    ) -> Iterator[tuple[slice, Windows, Scores]]:
-        """Readings `[begin, end)` in pieces, with the windows that end with them.
+    def _scored(self, readings: UnitReadings, begin: int, end: int) -> Iterator[Piece]:
+        """Readings `[begin, end)` in pieces, through the worker's own steps.
 
-        A unit's first T-1 readings end no window.
+        The readings before them fill the first window, as after a restart.
         """
-        for first in range(begin, end, self._chunk_rows):
-            last = min(first + self._chunk_rows, end)
-            oldest = max(first - self._length + 1, 0)
-            windows = cut_windows(readings.values_NF[oldest:last], self._length)
-            yield slice(first, last), windows, self._scorer.score(windows)
+        sliding = SlidingWindows(self._length, self._n_sensors)
+        oldest = max(begin - self._length + 1, 0)
+        bounds = {oldest, *range(begin, end, self._chunk_rows), end}
+        for first, last in pairwise(sorted(bounds)):
+            columns = readings.columns(slice(first, last))
+            row_N = np.zeros(len(columns), dtype=np.int64)
+            windows = sliding.extend(columns, row_N, n_rows=1)
+            if first >= begin:
+                scores = self._scorer.score(windows.windows)
+                yield Piece(columns, windows, scores, first + windows.reading_B)
 
 
 class _Builders:
@@ -192,11 +193,12 @@ class _Builders:
             for n_curves in (1, n_sensors, n_sensors)
         )
 
-    def add(self, readings: UnitReadings, rows: slice, scores: Scores) -> None:
-        time_s_N = readings.time_s_N[rows]
-        self._observed.add(time_s_N, readings.values_NF[rows])
-        self._score.add(time_s_N, _padded(scores.score_B[:, None], len(time_s_N)))
-        self._expected.add(time_s_N, _padded(scores.expected_BF, len(time_s_N)))
+    def add(self, piece: Piece) -> None:
+        time_s_N, n_rows = piece.readings.time_s_N, len(piece.readings)
+        reading_B, scores = piece.windows.reading_B, piece.scores
+        self._observed.add(time_s_N, piece.readings.values_NF)
+        self._score.add(time_s_N, _by_row(scores.score_B[:, None], reading_B, n_rows))
+        self._expected.add(time_s_N, _by_row(scores.expected_BF, reading_B, n_rows))
 
     def curves(self) -> Curves:
         return Curves(
@@ -226,7 +228,14 @@ def _shares(error_F: npt.NDArray[np.float64]) -> FloatArray:
     return (error_F / max(float(error_F.sum()), 1e-30)).astype(np.float32)
 
 
-def _padded(values_BC: FloatArray, n_rows: int) -> FloatArray:
-    """With rows of NaN before, for readings that end no window."""
-    unknown = np.full((n_rows - len(values_BC), values_BC.shape[1]), np.nan, np.float32)
-    return np.concatenate([unknown, values_BC])
+def _counted_errors(scores: Scores) -> FloatArray:
+    """Each sensor's part in each window's score."""
+    counted_B = np.minimum(scores.score_B, MAX_COUNTED_SCORE)
+    return counted_B[:, None] * scores.contribution_BF
+
+
+def _by_row(values_BC: FloatArray, reading_B: IntArray, n_rows: int) -> FloatArray:
+    """One row per reading, of NaN where it ends no window."""
+    values_NC = np.full((n_rows, values_BC.shape[1]), np.nan, dtype=np.float32)
+    values_NC[reading_B] = values_BC
+    return values_NC

@@ -16,6 +16,7 @@ class TrainerSettings(SourcedSettings):
         env_prefix="TRAINER_",
         frozen=True,
         extra="ignore",
+        allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
 

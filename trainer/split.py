@@ -1,17 +1,21 @@
 """History to training, validation and calibration windows, apart in time."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.records import BoolArray, IntArray
+from pipeline.records import BoolArray, IntArray, TimeArray
 from pipeline.window import Windows
-from trainer.history import History
+from trainer.history import History, listed
 
 PARTS = ("training", "validation", "calibration")
 MIN_WINDOWS = {"training": 32, "validation": 8, "calibration": 8}
+MIN_VALUES = 10
+MIN_VALUES_SHARE = 0.01
+"""A sensor with fewer values than this in the training part, in number or as a share of its
+rows, is left out: nothing is learned of it, and a mean or scale of so few means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +24,15 @@ class Parts:
 
     training: Windows
     training_N: BoolArray
-    """Which of the history's readings are in the training part: the scaler's rows."""
+    """Which of the history's readings are in a training window: the scaler's rows."""
     validation: Windows
     calibration: Windows
     calibration_unit_B: IntArray
     """Unit of each calibration window; a unit's are in the order of time."""
+    calibration_time_s_B: TimeArray
+    """Time of each calibration window's newest reading."""
     n_left_out: dict[str, int]
-    """Readings in no part, by reason."""
+    """Readings in no window, by reason; each has one."""
 
     def n_windows(self) -> dict[str, int]:
         """Windows per part."""
@@ -65,36 +71,98 @@ def split(
     n_labels_before = np.concatenate([[0], np.cumsum(history.label_N)])
     starts: dict[str, list[IntArray]] = {part: [] for part in PARTS}
     calibration_units: list[IntArray] = []
-    training_N = np.zeros(len(history), dtype=np.bool_)
-    left_out = {"gap between parts": 0, "unit too short": 0}
+    too_short_N = np.zeros(len(history), dtype=np.bool_)
+    gap_N = np.zeros(len(history), dtype=np.bool_)
     for unit in range(len(history.units)):
         begin, end = history.begin_U[unit : unit + 2].tolist()
         spans = _spans(begin, end, length, validation_fraction, calibration_fraction)
         if spans is None:
-            left_out["unit too short"] += end - begin
+            too_short_N[begin:end] = True
             continue
-        left_out["gap between parts"] += 2 * length
+        gap_N[begin:end] = True
         for part, (first, last) in spans.items():
             step = 1 if part == "calibration" else stride
             start_B = np.arange(first, last - length + 1, step, dtype=np.int64)
             n_labels_B = n_labels_before[start_B + length] - n_labels_before[start_B]
             starts[part].append(start_B[n_labels_B == 0])
+            gap_N[first:last] = False
         calibration_units.append(np.full(len(starts["calibration"][-1]), unit))
-        training_N[slice(*spans["training"])] = True
-    training_N &= ~history.label_N
-    left_out["labelled as anomalous"] = int(history.label_N.sum())
     windows = {part: Windows(flat_NF, _joined(starts[part]), length) for part in PARTS}
     _check_enough(
         history, windows, length, stride, validation_fraction, calibration_fraction
     )
+    used_N = np.logical_or.reduce([_covered(part) for part in windows.values()])
     return Parts(
         training=windows["training"],
-        training_N=training_N,
+        training_N=_covered(windows["training"]),
         validation=windows["validation"],
         calibration=windows["calibration"],
         calibration_unit_B=_joined(calibration_units),
-        n_left_out={reason: n for reason, n in left_out.items() if n},
+        calibration_time_s_B=history.time_s_N[windows["calibration"].start_B + length - 1],
+        n_left_out=_counted(
+            ~used_N,
+            {
+                "labelled as anomalous": history.label_N,
+                "unit too short": too_short_N,
+                "gap between parts": gap_N,
+                "in no whole window": ~used_N,
+            },
+        ),
     )
+
+
+def without_unseen_sensors(history: History, parts: Parts) -> tuple[History, Parts]:
+    """Leave out sensors with no values in the training part, or next to none.
+
+    A sensor that began to report after it would be scaled by nothing: whatever it shows
+    then would be a huge error, and a threshold above that is blind to everything else.
+
+    Raises:
+        InputError: no sensor is left.
+    """
+    n_rows = int(parts.training_N.sum())
+    n_values_F = (~np.isnan(history.values_NF[parts.training_N])).sum(axis=0)
+    n_needed = max(MIN_VALUES, math.ceil(MIN_VALUES_SHARE * n_rows))
+    keep_F = n_values_F >= n_needed
+    if keep_F.all():
+        return history, parts
+    unseen = [s for s, keep in zip(history.sensors, keep_F, strict=True) if not keep]
+    too_few = f"fewer than {n_needed} values in the {n_rows:,} rows of the training part"
+    if not keep_F.any():
+        raise InputError(
+            f"every sensor has {too_few}, so there is nothing to learn from: "
+            f"{listed(unseen)}"
+        )
+    kept = replace(
+        history,
+        sensors=tuple(s for s in history.sensors if s not in set(unseen)),
+        values_NF=history.values_NF[:, keep_F],
+        notes=[*history.notes, f"sensors left out, {too_few}: {listed(unseen)}"],
+    )
+    training, validation, calibration = (
+        replace(part, flat_MF=kept.values_NF)
+        for part in (parts.training, parts.validation, parts.calibration)
+    )
+    return kept, replace(
+        parts, training=training, validation=validation, calibration=calibration
+    )
+
+
+def _covered(windows: Windows) -> BoolArray:
+    """Which readings are in one of these windows."""
+    n_readings = len(windows.flat_MF)
+    begun_N = np.bincount(windows.start_B, minlength=n_readings + 1)
+    ended_N = np.bincount(windows.start_B + windows.length, minlength=n_readings + 1)
+    return np.asarray(np.cumsum(begun_N - ended_N)[:n_readings] > 0)
+
+
+def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, int]:
+    """Each reading that is left out once, for the first reason that holds."""
+    n_of: dict[str, int] = {}
+    for reason, mask_N in mask_of.items():
+        n_of[reason] = int((left_out_N & mask_N).sum())
+        left_out_N = left_out_N & ~mask_N
+    return {reason: n for reason, n in n_of.items() if n}
 
 
 def _spans(

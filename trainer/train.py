@@ -35,7 +35,7 @@ from trainer.calibrate import Calibration, calibrate
 from trainer.fit import Epoch, FitSettings, Fitted, fit_network
 from trainer.history import History
 from trainer.settings import TrainerSettings
-from trainer.split import Parts, split
+from trainer.split import Parts, split, without_unseen_sensors
 
 N_GOLDEN = 16
 
@@ -68,7 +68,8 @@ def train(
         on_progress: see `fit_network`.
 
     Raises:
-        InputError: the history is too short, or `out` holds something else.
+        InputError: the history is too short or its training part holds next to no values,
+            or `out` holds something else.
     """
     began_s = time.monotonic()
     artifact.refuse_other_content(out)
@@ -81,6 +82,7 @@ def train(
         settings.validation_fraction,
         settings.calibration_fraction,
     )
+    history, parts = without_unseen_sensors(history, parts)
     scaler = Scaler.fit(history.values_NF[parts.training_N])
     shape = _shape(settings, len(history.sensors))
     torch.manual_seed(settings.seed)
@@ -100,7 +102,7 @@ def train(
     calibration = calibrate(
         error_B,
         parts.calibration_unit_B,
-        history.step_s(),
+        parts.calibration_time_s_B,
         rule,
         settings.false_alarms_per_day,
     )
@@ -184,16 +186,11 @@ def _training_part(
         validation_loss=fitted.best.validation_loss,
         seed=settings.seed,
         settings=settings.model_dump(mode="json"),
-        left_out=left_out(history, parts),
+        left_out=[
+            *history.notes,
+            *(f"{n} rows left out: {reason}" for reason, n in parts.n_left_out.items()),
+        ],
     )
-
-
-def left_out(history: History, parts: Parts) -> list[str]:
-    """What was not used and why, a line each."""
-    return [
-        *history.notes,
-        *(f"{n} rows left out: {reason}" for reason, n in parts.n_left_out.items()),
-    ]
 
 
 def _versions() -> dict[str, str]:

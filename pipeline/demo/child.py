@@ -1,5 +1,6 @@
 """A command of ours as a child process that never outlives the demo."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pipeline.errors import PipelineError
 
 STOP_TIMEOUT_S = 15.0
 LOG_TAIL_LINES = 5
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -44,6 +48,7 @@ class Child:
             stdout=self._log_file,
             stderr=self._log_file,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
 
     def finish(self) -> None:
@@ -84,3 +89,9 @@ class Child:
             return text
         tail = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return f"{text}; the end of {self._log}: " + " | ".join(tail)
+
+
+def _end_with_parent() -> None:
+    """Between fork and exec: have the kernel send SIGTERM when the demo is gone, killed
+    or not. Bound to the thread that starts the child, which is the demo's main one."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

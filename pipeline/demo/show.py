@@ -1,6 +1,5 @@
 """`pipeline demo` from top to bottom: Kafka, training, worker, stream, summary, page."""
 
-import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -8,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipeline.alert import Alert
@@ -20,11 +20,12 @@ from pipeline.errors import InputError
 from pipeline.events import Span, compare, labelled_events
 from pipeline.kafka_runtime import free_ports
 from pipeline.kafka_server import LocalKafka
-from pipeline.table import Table, read_table
+from pipeline.table import Table, first_rows, read_table
 from pipeline.times import parse_iso_s
 
 N_PARTITIONS = 3
 DEFAULT_HTTP_PORT = 9100
+MIN_ROWS_SUMMARISED = 100
 TRAINING = ("--model", "vae", "--window", "16", "--epochs", "40")
 
 
@@ -83,7 +84,7 @@ def show(
         _say(console, f"streaming the next {_days(table):.0f} days; alerts as they arrive:")
         if keep_running:
             _say_where_to_look(console, kafka, port)
-        alerts = stream(
+        streamed = stream(
             console,
             kafka.bootstrap_servers,
             worker,
@@ -95,10 +96,21 @@ def show(
         )
         worker.stop()
         text = (detector / "manifest.json").read_bytes()
-        _summarise(console, manifest.decode(text, str(detector)), table, alerts)
+        seen = first_rows(table, streamed.n_scored)
+        if len(seen) < len(table):
+            _say(console, f"stopped after {len(seen):,} of {len(table):,} readings")
+        facts = manifest.decode(text, str(detector))
+        if len(seen) < MIN_ROWS_SUMMARISED:
+            _say(console, "too few to compare with the labelled events")
+            return
+        _summarise(console, facts, seen, streamed.alerts)
 
         _say(console, "drawing the page")
         labelled = str(data / "stream.parquet")
+        if len(seen) < len(table):
+            labelled = str(out / "streamed.parquet")
+            rows = pq.read_table(data / "stream.parquet").slice(0, len(seen))
+            pq.write_table(rows, labelled)
         options = ["--alerts", str(archive), "--out", str(page)]
         log = out / "report.log"
         with Child(
@@ -138,7 +150,7 @@ def _summarise(
         # With --keep-running the rounds after the first have no labels.
         if alert.state == "opened" and opened_s <= end_s:
             closed_at = latest[alert.incident_id].closed_at
-            closed_s = math.inf if closed_at is None else parse_iso_s(closed_at)
+            closed_s = end_s if closed_at is None else parse_iso_s(closed_at)
             alert_of[Span(alert.unit, opened_s, closed_s)] = alert
     print_summary(
         console,

@@ -3,7 +3,7 @@
 import time
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from rich.console import Console
 
@@ -19,6 +19,14 @@ from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProd
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 60.0
 """From the last reading sent to the last one scored and told of."""
+
+
+class Streamed(NamedTuple):
+    """What came of a stream."""
+
+    alerts: list[Alert]
+    n_scored: int
+    """Readings that the worker took, over all rounds."""
 
 
 def wait_until_ready(worker: Child, port: int) -> None:
@@ -45,8 +53,8 @@ def stream(
     readings_per_s: float,
     keep_running: bool,
     archive: Path,
-) -> list[Alert]:
-    """Send the table, show what arrives, and return every alert that did.
+) -> Streamed:
+    """Send the table and show what arrives.
 
     Ends once each reading is scored and each alert that the worker counts has arrived; with
     `keep_running` upon Ctrl-C.
@@ -94,7 +102,7 @@ def stream(
                 elif n_read >= replay.n_sent and len(alerts) >= now.get(
                     "pipeline_alerts_sent_total", 0
                 ):
-                    return alerts
+                    return Streamed(alerts, n_read)
         raise PipelineError(
             f"the worker scored {n_read} of {replay.n_sent} readings within "
             f"{END_TIMEOUT_S:.0f} s; its log says why"
@@ -102,7 +110,8 @@ def stream(
     except KeyboardInterrupt:
         if not keep_running:
             raise
-        return alerts
+        now = totals(_get(port, "/metrics") or "")
+        return Streamed(alerts, int(now.get("pipeline_readings_total", 0)))
     finally:
         consumer.close(1.0)
         producer.close(1.0)

@@ -55,7 +55,8 @@ class Detector:
             return Scores(
                 score_B=score_B.cpu().numpy(),
                 contribution_BF=share_BF.cpu().numpy(),
-                observed_BF=values_BTF[:, -1],
+                # A copy: a view would keep every gathered window alive with the scores.
+                observed_BF=values_BTF[:, -1].copy(),
                 expected_BF=self.scaler.unscaled(expected_BF),
             )
 
@@ -91,5 +92,6 @@ def unit_threshold(sensors: tuple[str, ...], network: Network, scaler: Scaler) -
 
 
 def as_float32(values: list[float]) -> FloatArray:
-    """A manifest's list of numbers, as an array."""
-    return np.array(values, dtype=np.float32)
+    """A manifest's list of numbers, as an array. What a float32 cannot hold is infinite."""
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float32)

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pipeline.detector.files import one_line
 from pipeline.errors import DetectorError
 
-SCHEMA = "detector/1"
+SCHEMA_PREFIX = "detector/"
+SCHEMA = f"{SCHEMA_PREFIX}1"
+MAX_SENSORS = 10_000
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -86,7 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: str
     name: str
-    sensors: Annotated[list[str], msgspec.Meta(min_length=1)]
+    sensors: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_SENSORS)]
     model: ModelPart
     scaler: ScalerPart
     threshold: ThresholdPart
@@ -131,6 +134,15 @@ def digest(manifest: Manifest) -> str:
     return "sha256:" + hashlib.sha256(msgspec.json.encode(typed)).hexdigest()
 
 
+def is_of_a_detector(text: bytes) -> bool:
+    """Whether this is a detector's manifest, of whatever version and however damaged."""
+    try:
+        schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(schema, str) and schema.startswith(SCHEMA_PREFIX)
+
+
 def decode(text: bytes, where: str) -> Manifest:
     """Read a manifest and check it.
 
@@ -152,7 +164,9 @@ def decode(text: bytes, where: str) -> Manifest:
         stated = fields.pop("digest", None)
         manifest = msgspec.convert(fields, Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DetectorError(f"{where}: not a detector's manifest: {error}") from error
+        raise DetectorError(
+            f"{where}: not a detector's manifest: {one_line(error)}"
+        ) from error
     if stated != digest(manifest):
         raise DetectorError(
             f"{where}: its content does not match its digest; it was edited or damaged"

@@ -102,13 +102,25 @@ def network_input(x_BTF: Tensor) -> Tensor:
     return x_BTF.clamp(-INPUT_CLIP, INPUT_CLIP)
 
 
-def sum_over_time(per_value_BTF: Tensor, observed_BTF: Tensor) -> Tensor:
-    """Sum over time of each sensor's values, as if all had been observed: shape (B, F).
+MIN_OBSERVED_SHARE = 0.25
+"""Of a window's values. With fewer observed it is scaled up no further: one outlying value
+among few must not count for many."""
 
-    A window with missing values is scaled up to a full one, so that its error compares;
-    one with none observed has error 0.
+
+def sum_over_time(per_value_BTF: Tensor, observed_BTF: Tensor) -> Tensor:
+    """Sum over time of each sensor's values, missing ones made up for: shape (B, F).
+
+    A sum over n of N values is scaled up by sqrt(N / n), at most twofold, so that among
+    normal windows it spreads as a full one does. By N / n its mean would be a full one's
+    but its spread sqrt(N / n) times that, which the threshold, far out in the tail of full
+    windows, takes for anomalies. One with none observed has error 0.
+
+    Measured on noisy waves of 3 sensors, 2 % of full normal windows over the threshold: of
+    windows that lack half their values 14 % by N / n and 1 % by its root, of those that
+    lack five sixths 60 % and 2 %. Given up: with half missing, 45 % instead of 78 % of the
+    windows with a fault of two standard deviations are over it.
     """
     n_values = observed_BTF.shape[1] * observed_BTF.shape[2]
-    n_observed_B = observed_BTF.sum(dim=(1, 2)).clamp(min=1.0)
+    n_observed_B = observed_BTF.sum(dim=(1, 2)).clamp(min=MIN_OBSERVED_SHARE * n_values)
     sums_BF = (per_value_BTF * observed_BTF).sum(dim=1)
-    return sums_BF * (n_values / n_observed_B)[:, None]
+    return sums_BF * (n_values / n_observed_B).sqrt()[:, None]

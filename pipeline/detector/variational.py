@@ -44,7 +44,11 @@ class VariationalAutoencoder(Network):
         # The same draws for every window, stored with the weights: a window has one score,
         # on any machine, wherever in a batch it stands. Antithetic pairs halve the noise.
         generator = torch.Generator().manual_seed(0)
-        half_SL = torch.randn(N_SAMPLES // 2, shape.latent, generator=generator)
+        # On the generator's own device, whatever device the network is built on: `load`
+        # builds it without memory.
+        half_SL = torch.randn(
+            N_SAMPLES // 2, shape.latent, generator=generator, device="cpu"
+        )
         self.register_buffer("latent_noise_SL", torch.cat([half_SL, -half_SL]))
 
     def encode(self, x_BTF: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,14 +35,17 @@ class Consumer(Protocol):
         Every record is returned once to this member, until a rebalance moves its partition.
 
         Raises:
-            TransportError: the broker refused; retriable faults are retried within.
+            TransportError: the broker refused, or what it holds cannot be read; retriable
+                faults are retried within.
         """
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         """Store, per partition, the offset of the next record to read.
 
         Raises:
-            TransportError: the broker refused, or a partition was reassigned.
+            TransportError: the broker refused, or a partition was reassigned; or, and that
+                is retriable, the broker did not answer within `timeout_s`. It may then
+                store these offsets later.
         """
 
     def assignment(self) -> frozenset[Partition]:
@@ -58,7 +61,8 @@ class Consumer(Protocol):
     def close(self, timeout_s: float) -> None:
         """Leave the group (a static member only disconnects).
 
-        Commits nothing and tells the listener nothing.
+        Commits nothing and tells the listener nothing. Returns within about `timeout_s`,
+        whether or not the broker answers.
         """
 
 
@@ -76,5 +80,16 @@ class Producer(Protocol):
             TransportError: the broker refused, or did not answer in time.
         """
 
+    def check_topics(self, topics: Sequence[str], timeout_s: float) -> list[str]:
+        """Return those of `topics` that do not exist and that the broker does not create.
+
+        Asking creates a missing topic where the broker creates topics by itself. It has
+        `timeout_s` to do so: only if a topic is missing does this take that long.
+
+        Raises:
+            TransportError: this client may not use one of `topics`; or, and that is
+                retriable, the broker did not answer within `timeout_s`.
+        """
+
     def close(self, timeout_s: float) -> None:
-        """Disconnect."""
+        """Disconnect within about `timeout_s`, whether or not the broker answers."""

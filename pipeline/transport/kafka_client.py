@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import kafka
 from kafka.errors import (
     CommitFailedError,
+    FencedInstanceIdError,
     KafkaConfigurationError,
     KafkaError,
     KafkaTimeoutError,
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 # A topic that is created after the worker has started is noticed within this time.
 METADATA_MAX_AGE_S = 10.0
+
+# What a call with a time-out may take beyond it, for its own reason to come first.
+GRACE_S = 0.1
 
 NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
@@ -74,7 +78,10 @@ def connected(
 
     with translated_errors(f"Kafka {bootstrap_servers}"):
         try:
-            return _on_a_thread(connect)
+            # Until it is connected kafka-python runs its event loop on the calling thread,
+            # and there swallows whatever a signal's handler raises: Ctrl-C and SIGTERM
+            # would do nothing.
+            return on_a_thread(connect)
         except KafkaTimeoutError as error:
             raise TransportError(
                 f"Kafka {bootstrap_servers}: no server answered within "
@@ -85,11 +92,14 @@ def connected(
             raise InputError(f"Kafka {bootstrap_servers}: {error}") from error
 
 
-def _on_a_thread(call: Callable[[], T]) -> T:
+def on_a_thread(call: Callable[[], T], timeout_s: float | None = None) -> T:
     """What `call` returns or raises.
 
-    Until it is connected kafka-python runs its event loop on the calling thread, and there
-    swallows whatever a signal's handler raises: Ctrl-C and SIGTERM would do nothing.
+    The time-outs of kafka-python bound one step each (every batch of a flush, joining its
+    threads not at all); this one bounds the whole.
+
+    Raises:
+        TimeoutError: it takes over `timeout_s`. It goes on by itself, to nobody's use.
     """
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
@@ -99,8 +109,8 @@ def _on_a_thread(call: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=run, name="kafka-connect", daemon=True).start()
-    return outcome.result()
+    threading.Thread(target=run, name="kafka-call", daemon=True).start()
+    return outcome.result(timeout_s)
 
 
 @contextmanager
@@ -115,10 +125,16 @@ def translated_errors(name: str) -> Iterator[None]:
         yield
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise MessageTooLarge(f"{name}: message too large: {error}") from error
+    except FencedInstanceIdError as error:
+        raise TransportError(
+            f"{name}: another consumer uses this group_instance_id; each worker needs its own",
+            retriable=False,
+        ) from error
     except KafkaError as error:
         raise TransportError(f"{name}: {error}", retriable=_is_retriable(error)) from error
     except OSError as error:
-        raise TransportError(f"{name}: {error}", retriable=True) from error
+        detail = str(error) or "no answer in time"
+        raise TransportError(f"{name}: {detail}", retriable=True) from error
 
 
 def _is_retriable(error: KafkaError) -> bool:

@@ -6,18 +6,22 @@ from itertools import chain
 
 import kafka
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaTimeoutError
 
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
 from pipeline.transport.base import RebalanceListener
 from pipeline.transport.kafka_client import (
+    GRACE_S,
     METADATA_MAX_AGE_S,
     NO_OPTIONS,
     ListenerBridge,
     connected,
+    on_a_thread,
     translated_errors,
 )
 from pipeline.transport.kafka_python_producer import KafkaPythonProducer
+from pipeline.transport.kafka_records import PartitionRecords, UnreadableBatch
 
 __all__ = ["KafkaPythonConsumer", "KafkaPythonProducer"]
 
@@ -55,7 +59,7 @@ class KafkaPythonConsumer:
                 that it may commit. `close` tells it nothing.
             group_instance_id: makes this a static member: it may restart within
                 `session_timeout_s` without a rebalance.
-            request_timeout_s: longest a commit may take.
+            request_timeout_s: longest wait for the answer to one request.
             client_options: further options of `kafka.KafkaConsumer` (security,
                 sizes); they win over the ones set here.
 
@@ -64,7 +68,10 @@ class KafkaPythonConsumer:
             TransportError: no server answered within `connect_timeout_s`.
         """
         self._name = f"group {group_id!r} on topic {topic!r}, Kafka {bootstrap_servers}"
-        self._request_timeout_s = request_timeout_s
+        self._skip_command = (
+            f"kafka-consumer-groups --bootstrap-server {bootstrap_servers} "
+            f"--group {group_id} --reset-offsets --execute"
+        )
         self._bridge = ListenerBridge(listener)
         self._client = connected(
             kafka.KafkaConsumer,
@@ -84,6 +91,7 @@ class KafkaPythonConsumer:
             metadata_max_age_ms=round(METADATA_MAX_AGE_S * 1000),
         )
         self._bridge.call_on_loop = self._client._manager.call_soon
+        self._client._fetcher.PartitionRecords = PartitionRecords
         try:
             self._client.subscribe([topic], listener=self._bridge)
         except (TypeError, ValueError) as error:
@@ -102,6 +110,14 @@ class KafkaPythonConsumer:
             # A listener's own exception is the worker's, not Kafka's.
             self._bridge.raise_failure()
             raise
+        except UnreadableBatch as error:
+            topic, number = error.partition
+            raise TransportError(
+                f"{self._name}: {error}. To skip it, stop the group's workers and run: "
+                f"{self._skip_command} --topic {topic}:{number} "
+                f"--to-offset {error.next_offset}",
+                retriable=False,
+            ) from error
         return Records(
             records=list(chain.from_iterable(records_by_partition.values())),
             next_offsets={
@@ -122,7 +138,7 @@ class KafkaPythonConsumer:
             coordinator.request_rejoin()
         return bool(coordinator.need_rejoin())
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         # Kafka checks that the member is in the group, not that the partition is the
         # member's: without this, a late commit would rewind the new owner's.
         ours = self.assignment() | self._bridge.revoking
@@ -136,8 +152,18 @@ class KafkaPythonConsumer:
             kafka.TopicPartition(*partition): kafka.OffsetAndMetadata(offset, "", -1)
             for partition, offset in next_offsets.items()
         }
+        timeout_s = max(0.0, timeout_s)
         with translated_errors(self._name):
-            self._client.commit(offsets, timeout_ms=self._request_timeout_s * 1000)
+            try:
+                on_a_thread(
+                    lambda: self._client.commit(offsets, timeout_ms=timeout_s * 1000),
+                    timeout_s + GRACE_S,
+                )
+            except (KafkaTimeoutError, TimeoutError) as error:
+                raise TransportError(
+                    f"{self._name}: a commit was not answered within {timeout_s:g} s",
+                    retriable=True,
+                ) from error
 
     def assignment(self) -> frozenset[Partition]:
         return frozenset(Partition(*assigned) for assigned in self._client.assignment())
@@ -153,6 +179,10 @@ class KafkaPythonConsumer:
 
     def close(self, timeout_s: float) -> None:
         self._bridge.closing = True
+        timeout_ms = max(0.0, timeout_s) * 1000
         # Best effort: if the group cannot be left, the session timeout does it.
         with suppress(TransportError), translated_errors(self._name):
-            self._client.close(autocommit=False, timeout_ms=timeout_s * 1000)
+            on_a_thread(
+                lambda: self._client.close(autocommit=False, timeout_ms=timeout_ms),
+                timeout_ms / 1000 + GRACE_S,
+            )

@@ -1,21 +1,27 @@
 """The publishing half of `kafka_python`."""
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import kafka
-from kafka.errors import KafkaError
+from kafka.errors import BrokerResponseError, KafkaError
 
 from pipeline.errors import TransportError
 from pipeline.records import Message
 from pipeline.transport.kafka_client import (
+    GRACE_S,
     METADATA_MAX_AGE_S,
     NO_OPTIONS,
     connected,
+    on_a_thread,
     translated_errors,
 )
+
+# How often a topic that the broker may be creating is asked for.
+CHECK_INTERVAL_S = 0.1
 
 
 class KafkaPythonProducer:
@@ -43,11 +49,12 @@ class KafkaPythonProducer:
 
         Args:
             bootstrap_servers: `host:port`, several separated by commas.
-            delivery_timeout_s: longest one message may stay unacknowledged.
+            delivery_timeout_s: longest a `send` may take, whatever it is given; connecting
+                again and giving up included.
             max_message_bytes: the client's limit; so large that the broker's decides.
-            compression: "gzip" or None. Compressing is the cheaper one for JSON: Python
-                has less to write and to checksum. The broker's limit on a message's
-                size is on what it receives.
+            compression: "gzip", "lz4", "snappy", "zstd" or None. Compressing is cheaper
+                for JSON: Python has less to write and to checksum. The broker's limit on
+                a message's size is on what it receives.
             client_options: further options of `kafka.KafkaProducer`; they win.
 
         Raises:
@@ -56,9 +63,14 @@ class KafkaPythonProducer:
         """
         self._servers = bootstrap_servers
         self._delivery_timeout_s = delivery_timeout_s
+        self._connect_timeout_s = connect_timeout_s
         self._client_options = client_options
+        # Left over from a `send` that fails, for closing the client.
+        self._discard_timeout_s = min(1.0, delivery_timeout_s / 10)
+        # The client gives a message up before we do: it knows better why.
+        give_up_s = 0.8 * delivery_timeout_s
         # `send` flushes, so lingering delays nothing: it only fills batches.
-        linger_s = min(0.05, delivery_timeout_s / 4)
+        linger_s = min(0.05, give_up_s / 4)
         self._options = {
             "client_id": client_id,
             "acks": "all",
@@ -67,44 +79,95 @@ class KafkaPythonProducer:
             "value_serializer": _NullableSerializer(),
             "linger_ms": round(linger_s * 1000),
             "batch_size": 128 * 2**10,
-            "delivery_timeout_ms": round(delivery_timeout_s * 1000),
-            "request_timeout_ms": round(delivery_timeout_s / 2 * 1000),
-            "max_block_ms": round(delivery_timeout_s * 1000),
+            "delivery_timeout_ms": round(give_up_s * 1000),
+            "request_timeout_ms": round(give_up_s / 2 * 1000),
+            "max_block_ms": round(give_up_s * 1000),
             "max_request_size": max_message_bytes,
-            "bootstrap_timeout_ms": round(connect_timeout_s * 1000),
             "metadata_max_age_ms": round(METADATA_MAX_AGE_S * 1000),
         }
-        self._client: Any = self._connect()
+        self._client: Any = self._connect(connect_timeout_s)
         self._closed = False
 
     def send(self, messages: Sequence[Message]) -> None:
-        if self._closed:
-            raise TransportError(f"{self._name}: producer is closed", retriable=False)
-        if self._client is None:
-            self._client = self._connect()
-        try:
+        now_s = time.monotonic()
+        deadline_s = now_s + self._delivery_timeout_s - self._discard_timeout_s
+        client = self._open_client(deadline_s)
+        if not messages:
+            return
+
+        def publish() -> None:
             for queued in self._bounded(messages):
                 with translated_errors(_topics(queued, self._servers)):
-                    self._publish(queued)
+                    _publish(client, queued, deadline_s)
+
+        try:
+            on_a_thread(publish, max(0.0, deadline_s - time.monotonic()))
+        except TimeoutError as error:
+            self._discard_client()
+            raise TransportError(
+                f"{_topics(messages, self._servers)}: not all of {len(messages)} messages "
+                f"were acknowledged within {self._delivery_timeout_s:g} s",
+                retriable=True,
+            ) from error
         except BaseException:
             # What is still queued could be published after a later `send`, and an
             # idempotent client refuses everything once the broker has refused one.
             self._discard_client()
             raise
 
+    def check_topics(self, topics: Sequence[str], timeout_s: float) -> list[str]:
+        deadline_s = time.monotonic() + timeout_s
+        client = self._open_client(deadline_s)
+        # What `send` waits for as well, so that both agree on what exists.
+        metadata = client._metadata
+        for topic in topics:
+            # A name that Kafka does not allow is that of no topic.
+            with suppress(ValueError):
+                metadata.add_topic(topic)
+        has_answered = False
+        while True:
+            has_answered |= _updated(client, deadline_s - time.monotonic())
+            if refused := sorted(metadata.unauthorized_topics.intersection(topics)):
+                raise TransportError(
+                    f"{self._name}: no right to use topic {', '.join(map(repr, refused))}",
+                    retriable=False,
+                )
+            missing = [t for t in topics if metadata.partitions_for_topic(t) is None]
+            # The first answer comes before a topic that the broker creates is there.
+            if not missing or time.monotonic() + CHECK_INTERVAL_S > deadline_s:
+                break
+            time.sleep(CHECK_INTERVAL_S)
+        if missing and not has_answered:
+            raise TransportError(
+                f"{self._name}: no answer about topics within {timeout_s:g} s",
+                retriable=True,
+            )
+        return missing
+
     def close(self, timeout_s: float) -> None:
         self._closed = True
         if self._client is not None:
-            with suppress(TransportError), translated_errors(self._name):
-                self._client.close(timeout=timeout_s)
+            _close(self._client, timeout_s)
 
     @property
     def _name(self) -> str:
         return f"Kafka {self._servers}"
 
-    def _connect(self) -> Any:
+    def _open_client(self, deadline_s: float) -> Any:
+        if self._closed:
+            raise TransportError(f"{self._name}: producer is closed", retriable=False)
+        if self._client is None:
+            remaining_s = max(0.0, deadline_s - time.monotonic())
+            self._client = self._connect(min(remaining_s, self._connect_timeout_s))
+        return self._client
+
+    def _connect(self, timeout_s: float) -> Any:
         return connected(
-            kafka.KafkaProducer, self._servers, self._client_options, **self._options
+            kafka.KafkaProducer,
+            self._servers,
+            self._client_options,
+            bootstrap_timeout_ms=round(timeout_s * 1000),
+            **self._options,
         )
 
     def _bounded(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
@@ -122,34 +185,50 @@ class KafkaPythonProducer:
         if begin < len(messages):
             yield messages[begin:]
 
-    def _publish(self, messages: Sequence[Message]) -> None:
-        futures = [
-            self._client.send(
-                message.topic,
-                value=_NULL if message.value is None else message.value,
-                key=message.key,
-                headers=[(name, value or b"") for name, value in message.headers],
-                timestamp_ms=message.timestamp_ms,
-            )
-            for message in messages
-        ]
-        # Twice the delivery timeout: by then the client itself has given every message
-        # up, with a reason that says more than "timeout".
-        deadline_s = time.monotonic() + 2 * self._delivery_timeout_s
-        # It fails while a batch that the broker finds too large is being split; the
-        # futures follow their messages into the halves.
-        with suppress(KafkaError):
-            self._client.flush(timeout=2 * self._delivery_timeout_s)
-        for future in futures:
-            if not future.succeeded():
-                future.get(timeout=max(0.0, deadline_s - time.monotonic()))
-
     def _discard_client(self) -> None:
         client, self._client = self._client, None
         # Its `close` alone would first wait for what is still queued.
         client._sender.force_close()
-        with suppress(KafkaError):
-            client.close(timeout=1.0)
+        _close(client, self._discard_timeout_s)
+
+
+def _publish(client: Any, messages: Sequence[Message], deadline_s: float) -> None:
+    futures = [
+        client.send(
+            message.topic,
+            value=_NULL if message.value is None else message.value,
+            key=message.key,
+            headers=[(name, value or b"") for name, value in message.headers],
+            timestamp_ms=message.timestamp_ms,
+        )
+        for message in messages
+    ]
+    # It fails while a batch that the broker finds too large is being split; the futures
+    # follow their messages into the halves.
+    with suppress(KafkaError):
+        client.flush(timeout=max(0.0, deadline_s - time.monotonic()))
+    for future in futures:
+        if not future.succeeded():
+            # A little longer than `send` waits, which says better what it waited for.
+            future.get(timeout=max(0.0, deadline_s - time.monotonic()) + GRACE_S)
+
+
+def _updated(client: Any, timeout_s: float) -> bool:
+    """Ask for metadata anew; whether the broker has answered."""
+    returned = threading.Event()
+    future = client._metadata.request_update()
+    future.add_both(lambda _: returned.set())
+    client._sender.wakeup()
+    # Of an answer that says nothing but that a topic is missing the client makes a failure.
+    return returned.wait(max(0.0, timeout_s)) and (
+        future.succeeded() or isinstance(future.exception, BrokerResponseError)
+    )
+
+
+def _close(client: Any, timeout_s: float) -> None:
+    timeout_s = max(0.0, timeout_s)
+    with suppress(KafkaError, OSError):
+        on_a_thread(lambda: client.close(timeout=timeout_s), timeout_s + GRACE_S)
 
 
 # A stand-in for a null value: kafka-python refuses a message without key and value,

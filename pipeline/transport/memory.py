@@ -27,6 +27,10 @@ class MemoryProducer:
             raise TransportError("memory: producer is closed", retriable=False)
         self._broker.append(messages)
 
+    def check_topics(self, topics: Sequence[str], timeout_s: float) -> list[str]:
+        with self._broker.changed:
+            return [topic for topic in topics if not self._broker.logs(topic)]
+
     def close(self, timeout_s: float) -> None:
         self._closed = True
 
@@ -73,8 +77,13 @@ class MemoryConsumer:
                     return records
                 self._broker.changed.wait(remaining_s)
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
-        with self._broker.changed:
+    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        if not self._broker.changed.acquire(timeout=max(0.0, timeout_s)):
+            raise TransportError(
+                f"{self._name}: a commit was not answered within {timeout_s:g} s",
+                retriable=True,
+            )
+        try:
             if foreign := [p for p in next_offsets if not self._owns(p)]:
                 raise TransportError(
                     f"{self._name}: cannot commit {', '.join(map(str, foreign))}: "
@@ -82,6 +91,8 @@ class MemoryConsumer:
                     retriable=False,
                 )
             self._group.committed.update(next_offsets)
+        finally:
+            self._broker.changed.release()
 
     def assignment(self) -> frozenset[Partition]:
         return frozenset(self._positions)
@@ -90,7 +101,7 @@ class MemoryConsumer:
         with self._broker.changed:
             logs = self._broker.logs(self._topic)
             return {
-                partition: len(logs[partition.number]) - position
+                partition: logs[partition.number].n_from(position)
                 for partition, position in self._positions.items()
             }
 
@@ -117,10 +128,10 @@ class MemoryConsumer:
         for partition, position in list(self._positions.items()):
             room = max_records - len(records)
             log = logs[partition.number]
-            if room == 0 or position == len(log):
+            if room == 0 or log.n_from(position) == 0:
                 continue
-            records += log[position : position + room]
-            next_offsets[partition] = min(position + room, len(log))
+            records += log.read(position, room)
+            next_offsets[partition] = records[-1].offset + 1
             # To the end of the line, so that a busy partition does not starve the rest.
             del self._positions[partition]
             self._positions[partition] = next_offsets[partition]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Condition
 from typing import NamedTuple
 
-from pipeline.errors import MessageTooLarge
+from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.records import Headers, Message, Partition, Record
 
 # Kafka's own default for `message.max.bytes`.
@@ -26,6 +26,34 @@ class MemoryRecord(NamedTuple):
     headers: Headers
 
 
+class Log:
+    """The records of one partition. Dropping the oldest changes no offset."""
+
+    def __init__(self) -> None:
+        self.begin = 0
+        """Offset of the oldest record that is kept."""
+        self.records: list[MemoryRecord] = []
+
+    @property
+    def end(self) -> int:
+        """Offset of the next record."""
+        return self.begin + len(self.records)
+
+    def n_from(self, offset: int) -> int:
+        """How many records are kept from `offset` on."""
+        return self.end - max(offset, self.begin)
+
+    def read(self, offset: int, max_records: int) -> list[MemoryRecord]:
+        """Records from `offset` on; from the oldest kept, if that one is gone."""
+        first = max(0, offset - self.begin)
+        return self.records[first : first + max_records]
+
+    def drop_before(self, offset: int) -> None:
+        """Keep the records from `offset` on."""
+        del self.records[: max(0, offset - self.begin)]
+        self.begin = max(self.begin, offset)
+
+
 class MemoryBroker:
     """Owns the topics and the consumer groups. Safe to use from several threads."""
 
@@ -33,14 +61,17 @@ class MemoryBroker:
         self,
         n_partitions: int = 1,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        creates_topics: bool = True,
     ) -> None:
         """Args:
         n_partitions: of a topic that is created by its first use.
         max_message_bytes: largest key, value and headers together.
+        creates_topics: whether a topic's first use creates it.
         """
         self._n_partitions = n_partitions
         self._max_message_bytes = max_message_bytes
-        self._logs_by_topic: dict[str, list[list[MemoryRecord]]] = {}
+        self._creates_topics = creates_topics
+        self._logs_by_topic: dict[str, list[Log]] = {}
         self._groups: dict[str, Group] = {}
         self._n_keyless = 0
         self.changed = Condition()
@@ -50,13 +81,14 @@ class MemoryBroker:
         """Create `topic`; one that exists already stays as it is."""
         with self.changed:
             if topic not in self._logs_by_topic:
-                self._logs_by_topic[topic] = [[] for _ in range(n_partitions)]
+                self._logs_by_topic[topic] = [Log() for _ in range(n_partitions)]
 
     def append(self, messages: Iterable[Message]) -> None:
         """Publish `messages` in order. The cheap way to fill a topic.
 
         Raises:
             MessageTooLarge: one is; those before it are published.
+            TransportError: a topic does not exist; as above.
         """
         now_ms = int(time.time() * 1000)
         with self.changed:
@@ -65,19 +97,36 @@ class MemoryBroker:
             self.changed.notify_all()
 
     def records(self, topic: str) -> Sequence[Record]:
-        """Everything in `topic`: by partition, in offset order within each."""
+        """Everything kept of `topic`: by partition, in offset order within each."""
         with self.changed:
-            return [record for log in self.logs(topic) for record in log]
+            return [record for log in self.logs(topic) for record in log.records]
+
+    def truncate(self, topic: str) -> None:
+        """Drop the records of `topic` that every group reading it has committed.
+
+        Offsets stay what they are. A group reads a topic that it has a member on, or has
+        committed for. A topic that no group reads is emptied.
+        """
+        with self.changed:
+            readers = [group for group in self._groups.values() if group.reads(topic)]
+            for number, log in enumerate(self.logs(topic)):
+                partition = Partition(topic, number)
+                committed = [group.committed.get(partition, 0) for group in readers]
+                log.drop_before(min([log.end, *committed]))
 
     def committed(self, group_id: str) -> Mapping[Partition, int]:
         """The group's stored offsets, of the next record to read."""
         with self.changed:
             return dict(self.group(group_id).committed)
 
-    def logs(self, topic: str) -> list[list[MemoryRecord]]:
-        """The partitions of `topic`, created if need be. Hold `changed` while using."""
-        self.create_topic(topic, self._n_partitions)
-        return self._logs_by_topic[topic]
+    def logs(self, topic: str) -> list[Log]:
+        """The partitions of `topic`, created if need be; none if it does not exist.
+
+        Hold `changed` while using them.
+        """
+        if self._creates_topics:
+            self.create_topic(topic, self._n_partitions)
+        return self._logs_by_topic.get(topic, [])
 
     def group(self, group_id: str) -> "Group":
         """One consumer group, created if need be. Hold `changed` while using it."""
@@ -91,6 +140,10 @@ class MemoryBroker:
                 f"the limit is {self._max_message_bytes}"
             )
         logs = self.logs(message.topic)
+        if not logs:
+            raise TransportError(
+                f"memory: topic {message.topic!r} does not exist", retriable=True
+            )
         if message.key is None:
             self._n_keyless += 1
             number = self._n_keyless % len(logs)
@@ -98,11 +151,11 @@ class MemoryBroker:
             # Not `hash`: it differs from one Python process to the next.
             number = zlib.crc32(message.key) % len(logs)
         timestamp_ms = now_ms if message.timestamp_ms is None else message.timestamp_ms
-        logs[number].append(
+        logs[number].records.append(
             MemoryRecord(
                 message.topic,
                 number,
-                len(logs[number]),
+                logs[number].end,
                 timestamp_ms,
                 message.key,
                 message.value,
@@ -130,6 +183,12 @@ class Group:
     committed: dict[Partition, int] = field(default_factory=dict)
     owner: dict[Partition, str] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+
+    def reads(self, topic: str) -> bool:
+        """Whether it has a member on `topic`, or has committed for it."""
+        return any(member.topic == topic for member in self.members.values()) or any(
+            partition.topic == topic for partition in self.committed
+        )
 
     def remove(self, member_id: str) -> None:
         """End a membership; its partitions are free at once."""

@@ -89,7 +89,7 @@ def test_the_worker_loads_nothing_that_needs_a_folder_to_write_to() -> None:
 def test_the_healthcheck_repeats_what_the_worker_says_of_itself(
     path: str, is_stuck: bool, exit_code: int
 ) -> None:
-    health = Health(max_turn_s=60.0)
+    health = Health(max_turn_s=60.0, now_s=time.monotonic())
     health.detector_verified()
     last_turn_s = time.monotonic() - (61.0 if is_stuck else 0.0)
     health.turned(n_partitions=0, now_s=last_turn_s)
@@ -99,7 +99,8 @@ def test_the_healthcheck_repeats_what_the_worker_says_of_itself(
 
 
 def test_the_healthcheck_fails_when_nobody_answers() -> None:
-    with HealthServer("127.0.0.1", 0, CollectorRegistry(), Health(60.0)) as server:
+    health = Health(max_turn_s=60.0, now_s=time.monotonic())
+    with HealthServer("127.0.0.1", 0, CollectorRegistry(), health) as server:
         port = server.port
 
     assert healthcheck("/healthz", port) == 1

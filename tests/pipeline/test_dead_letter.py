@@ -1,6 +1,6 @@
 """Dead letters: the record as it came, and why and where it was refused."""
 
-from pipeline.dead_letter import dead_letter, without_value
+from pipeline.dead_letter import dead_letter, stub
 from pipeline.records import Message, Reject
 from tests.builders import record
 
@@ -57,9 +57,22 @@ def test_a_dead_letter_that_was_sent_back_says_where_it_stood_this_time() -> Non
     assert dict(twice.headers)["dead-letter-reason"] == b"bad_time"
 
 
-def test_one_too_large_for_its_headers_is_sent_without_its_value_and_says_so() -> None:
-    message = without_value(sent(Reject(record(b"x" * 100, key=b"k"), "too_large", "-")))
+def test_a_stub_holds_only_what_was_added_and_a_short_key() -> None:
+    headers = [("trace", b"h" * 100)]
+    rejected = record(b"x" * 100, key=b"k", headers=headers)
+
+    message = stub(sent(Reject(rejected, "too_large", "-")))
 
     assert (message.value, message.key) == (None, b"k")
-    assert "dead-letter-value-omitted" in dict(message.headers)
-    assert dict(message.headers)["dead-letter-offset"] == b"0"
+    names = {name for name, _ in message.headers}
+    assert "trace" not in names
+    assert {"dead-letter-omitted", "dead-letter-offset"} <= names
+
+
+def test_a_stub_is_small_whatever_the_record_held() -> None:
+    rejected = record(b"x", key=b"k" * 1_000_000, headers=[("h" * 9_000, b"v" * 9_000)])
+
+    message = stub(sent(Reject(rejected, "not_json", "d" * 500)))
+
+    assert message.key is None
+    assert sum(len(name) + len(value or b"") for name, value in message.headers) < 2_000

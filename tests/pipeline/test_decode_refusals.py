@@ -130,3 +130,10 @@ def test_a_bad_value_is_named_so_whatever_its_sensor_is_called(sensor: str) -> N
 def test_a_record_over_the_limit_is_refused_unread() -> None:
     assert reason(b"x" * (MAX_BYTES + 1)) == "too_large"
     assert reason(b"x" * MAX_BYTES) == "not_json"
+
+
+def test_a_record_of_more_values_than_memory_is_worth_is_too_large() -> None:
+    readings = b"[%s]" % b",".join([with_values(b"{}")] * 30)
+    many_sensors = tuple(f"sensor-{i}" for i in range(50_000))
+
+    assert reason(readings, many_sensors) == "too_large"

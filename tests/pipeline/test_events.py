@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.events import Span, compare, labelled_events
+from pipeline.events import Span, compare, labelled_events, usual_step_s, watched_s
 
 
 def span(begin_s: float, end_s: float, unit: str = "a") -> Span:
@@ -74,3 +74,25 @@ def test_without_events_every_incident_is_false_and_no_delay_is_known() -> None:
 
     assert comparison.false_alarms == [span(1, 2)]
     assert math.isnan(comparison.median_delay_s)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "step_s", "seconds"),
+    [
+        ([0, 10, 20, 30], 10.0, 30.0),
+        # Three readings a time.
+        ([0, 0, 0, 60, 60, 60, 120], 60.0, 120.0),
+        # A night without readings counts as five steps.
+        ([0, 10, 20, 30, 50_000, 50_010], 10.0, 30.0 + 50.0 + 10.0),
+        ([7, 7, 7], 0.0, 0.0),
+        ([7], 0.0, 0.0),
+        ([], 0.0, 0.0),
+    ],
+)
+def test_a_unit_was_watched_from_reading_to_reading_less_the_gaps(
+    times_s: list[float], step_s: float, seconds: float
+) -> None:
+    time_s_N = np.array(times_s, dtype=np.float64)
+
+    assert usual_step_s(time_s_N) == step_s
+    assert watched_s(time_s_N) == seconds

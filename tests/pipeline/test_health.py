@@ -18,7 +18,7 @@ MAX_TURN_S = 100.0
 
 @pytest.fixture
 def health() -> Health:
-    return Health(max_turn_s=MAX_TURN_S)
+    return Health(max_turn_s=MAX_TURN_S, now_s=time.monotonic())
 
 
 @pytest.fixture
@@ -110,3 +110,10 @@ def test_a_port_in_use_is_one_clear_message(health: Health) -> None:
 
         with pytest.raises(InputError, match=f"127.0.0.1:{port}.*PIPELINE_HTTP__PORT"):
             HealthServer("127.0.0.1", port, CollectorRegistry(), health)
+
+
+def test_a_worker_that_never_gets_through_its_start_is_not_alive() -> None:
+    health = Health(max_turn_s=MAX_TURN_S, now_s=0.0)
+
+    assert all(health.liveness(now_s=MAX_TURN_S).values())
+    assert not all(health.liveness(now_s=MAX_TURN_S + 1).values())

@@ -142,13 +142,15 @@ def test_sigterm_loses_nothing_and_ends_with_0(
 ) -> None:
     topic = settings["PIPELINE_KAFKA__READINGS_TOPIC"]
     units = [f"pump-{i}" for i in range(4)]
-    small_batches = {**settings, "PIPELINE_POLL__MAX_RECORDS": "20"}
+    small_batches = {**settings, "PIPELINE_POLL__MAX_RECORDS": "5"}
     send(settings, [m for unit in units for m in readings(topic, unit)])
 
     n_read = 0
     with WorkerProcess(small_batches, tmp_path / "first") as first:
         first.wait_until_read(100)
         n_read += _stop_and_count(first)
+    # Or there was nothing left for the second to lose.
+    assert 0 < n_read < 4 * N_READINGS
     with WorkerProcess(small_batches, tmp_path / "second") as second:
         second.wait_until_read(4 * N_READINGS - n_read)
         n_read += int(second.metric("pipeline_readings_total"))

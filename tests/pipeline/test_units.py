@@ -68,6 +68,14 @@ def test_a_record_with_several_units_too_many_is_refused_once() -> None:
     assert len(rejects) == 1
 
 
+def test_a_refused_record_uses_up_no_rows() -> None:
+    units = Units(max_units=2)
+
+    units.admit(readings(["a", "b", "c"], record_N=[0, 0, 0]), poll(1))
+
+    assert rows(units, readings(["d", "e"])) == [0, 1]
+
+
 def test_known_units_are_admitted_when_no_further_one_is() -> None:
     units = Units(max_units=1)
     rows(units, readings(["a"]))

@@ -1,6 +1,6 @@
 """How hypothesis runs, and detectors that are trained once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +8,19 @@ import pytest
 import torch
 from hypothesis import settings
 
+from pipeline.records import FloatArray
 from tests import builders
+from tests.trainer.reporting import (
+    FAULT,
+    HOSTILE_SENSOR,
+    WINDOW,
+    OnDisk,
+    Page,
+    Reported,
+    series_with_fault,
+    write_table,
+)
+from trainer.report_file import write_report
 from trainer.settings import TrainerSettings
 from trainer.train import Trained, train
 
@@ -41,3 +53,39 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
         return train(history, family, SMALL, folder / "pumps", lambda _fraction, _: None)
 
     return of_family
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> OnDisk:
+    """A tiny detector, one of whose sensors has a hostile name."""
+    history = builders.history(builders.sensor_series(1_500))
+    sensors = (*history.sensors[:-1], HOSTILE_SENSOR)
+    object.__setattr__(history, "sensors", sensors)
+    folder = tmp_path_factory.mktemp("trained") / "pumps"
+    settings = TrainerSettings(window=WINDOW, epochs=15, false_alarms_per_day=5.0)
+    trained = train(history, "ae", settings, folder, lambda done, epoch: None)
+    return OnDisk(folder, trained.loaded.digest, sensors)
+
+
+@pytest.fixture
+def reported(detector: OnDisk, tmp_path: Path) -> Reported:
+    """Reports on a table and reads the page; the table has one fault, labelled."""
+
+    def report(
+        values_by_unit: dict[str, FloatArray] | None = None,
+        labelled: Sequence[int] | None = FAULT,
+        alerts: Sequence[str] | None = None,
+        times_s: Sequence[float] | None = None,
+    ) -> Page:
+        values_by_unit = values_by_unit or {"pump-7": series_with_fault()}
+        path = tmp_path / "stream.parquet"
+        data = write_table(path, detector.sensors, values_by_unit, labelled, times_s)
+        log = None
+        if alerts is not None:
+            log = tmp_path / "alerts.jsonl"
+            log.write_text("\n".join([*alerts, ""]))
+        out = tmp_path / "page.html"
+        write_report(detector.folder, data, out, log, "cpu")
+        return Page(out.read_text())
+
+    return report

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import FloatArray, IntArray
+from pipeline.records import FloatArray, IntArray, TimeArray
 from pipeline.trigger import IncidentRule
 from trainer.calibrate import DAY_S, calibrate, count_incidents, poisson_upper
 
@@ -17,6 +17,13 @@ STEP_S = 600.0
 
 def one_unit(error_B: FloatArray) -> IntArray:
     return np.zeros(len(error_B), dtype=np.int64)
+
+
+def steady(error_B: FloatArray, unit_B: IntArray | None = None) -> TimeArray:
+    """Times a step apart, each unit's from its own beginning."""
+    unit_B = one_unit(error_B) if unit_B is None else unit_B
+    rank_B = np.arange(len(unit_B)) - np.searchsorted(unit_B, unit_B)
+    return STEP_S * rank_B.astype(np.float64)
 
 
 def errors(*values: float) -> FloatArray:
@@ -37,12 +44,13 @@ def test_no_lower_threshold_keeps_to_the_rate_on_the_way_down(
     error_B = random.gamma(1.0, size=n_windows).astype(np.float32)
     unit_B = np.sort(random.integers(0, n_units, n_windows))
 
-    found = calibrate(error_B, unit_B, STEP_S, rule, per_day)
+    found = calibrate(error_B, unit_B, steady(error_B, unit_B), rule, per_day)
 
-    n_allowed = math.floor(per_day * n_windows * STEP_S / DAY_S)
+    n_steps = n_windows - len(set(unit_B.tolist()))
+    n_allowed = math.floor(per_day * n_steps * STEP_S / DAY_S)
     n_found = count_incidents(error_B, unit_B, found.threshold, rule)
     assert n_found == found.n_false_alarms <= n_allowed
-    # Thresholds are tried just above scores, the highest first, and only of a tenth of them.
+    # Thresholds are tried just above the highest tenth of the scores, the highest first.
     highest = np.unique(np.sort(error_B)[-max(1, n_windows // 10) :])
     below = highest[highest < found.threshold / 1.000_01][::-1]
     n_counted = [
@@ -55,17 +63,21 @@ def test_no_lower_threshold_keeps_to_the_rate_on_the_way_down(
 def test_a_rate_that_normal_readings_never_reach_leaves_most_of_them_below() -> None:
     error_B = np.random.default_rng(0).gamma(1.0, size=500).astype(np.float32)
 
-    found = calibrate(error_B, one_unit(error_B), STEP_S, RULE, false_alarms_per_day=1e6)
+    found = calibrate(
+        error_B, one_unit(error_B), steady(error_B), RULE, false_alarms_per_day=1e6
+    )
 
     assert (error_B >= found.threshold).mean() <= 0.1
 
 
 def test_the_score_above_which_nothing_more_is_allowed_stays_below() -> None:
     # Ten days, of which every score stands out alone; three incidents are allowed.
-    error_B = np.zeros(1_440, np.float32)
+    error_B = np.zeros(1_441, np.float32)
     error_B[[100, 300, 500, 700, 900]] = [5.0, 4.0, 3.0, 2.0, 1.0]
 
-    found = calibrate(error_B, one_unit(error_B), STEP_S, RULE, false_alarms_per_day=0.3)
+    found = calibrate(
+        error_B, one_unit(error_B), steady(error_B), RULE, false_alarms_per_day=0.3
+    )
 
     assert 2.0 < found.threshold < 2.000_01
     assert found.n_false_alarms == 3
@@ -76,10 +88,12 @@ def test_the_score_above_which_nothing_more_is_allowed_stays_below() -> None:
 
 
 def test_below_the_highest_rate_all_incidents_melt_into_one_and_are_not_mistaken() -> None:
-    # At 0.5 everything is one long incident; at 1.5 there are 72.
-    error_B = np.tile(errors(1.0, 2.0), 72)
+    # At 0.5 everything is one long incident; at 1.5 there are 73.
+    error_B = np.tile(errors(1.0, 2.0), 73)
 
-    found = calibrate(error_B, one_unit(error_B), STEP_S, RULE, false_alarms_per_day=1.0)
+    found = calibrate(
+        error_B, one_unit(error_B), steady(error_B), RULE, false_alarms_per_day=1.0
+    )
 
     assert found.threshold > 2.0
     assert found.n_false_alarms == 0
@@ -88,11 +102,13 @@ def test_below_the_highest_rate_all_incidents_melt_into_one_and_are_not_mistaken
 def test_a_part_too_short_for_the_rate_allows_no_incident_and_says_so() -> None:
     error_B = errors(1.0, 3.0, 2.0)
 
-    found = calibrate(error_B, one_unit(error_B), STEP_S, RULE, false_alarms_per_day=1.0)
+    found = calibrate(
+        error_B, one_unit(error_B), steady(error_B), RULE, false_alarms_per_day=1.0
+    )
 
     assert found.threshold > 3.0
     assert (found.n_false_alarms, found.is_shown) == (0, False)
-    assert found.at_most_per_day == pytest.approx(2.9957 / (3 * STEP_S / DAY_S), rel=1e-4)
+    assert found.at_most_per_day == pytest.approx(2.9957 / (2 * STEP_S / DAY_S), rel=1e-4)
 
 
 def test_a_higher_rate_never_gives_a_higher_threshold() -> None:
@@ -100,7 +116,7 @@ def test_a_higher_rate_never_gives_a_higher_threshold() -> None:
 
     thresholds = [
         calibrate(
-            error_B, one_unit(error_B), STEP_S, IncidentRule(3, 5, 10), rate
+            error_B, one_unit(error_B), steady(error_B), IncidentRule(3, 5, 10), rate
         ).threshold
         for rate in (0.1, 0.5, 1.0, 2.0, 5.0)
     ]
@@ -110,17 +126,47 @@ def test_a_higher_rate_never_gives_a_higher_threshold() -> None:
 
 
 def test_errors_without_any_height_still_give_a_threshold_above_0() -> None:
-    found = calibrate(np.zeros(10, np.float32), np.zeros(10, np.int64), STEP_S, RULE, 1.0)
+    error_B = np.zeros(10, np.float32)
+
+    found = calibrate(error_B, one_unit(error_B), steady(error_B), RULE, 1.0)
 
     assert found.threshold > 0.0
 
 
 def test_readings_that_follow_no_other_show_no_rate() -> None:
-    found = calibrate(errors(1, 2, 3), np.array([0, 1, 2]), 0.0, RULE, 1.0)
+    found = calibrate(errors(1, 2, 3), np.array([0, 1, 2]), np.zeros(3), RULE, 1.0)
 
     assert found.threshold > 3.0
     assert (found.expected_per_day, found.at_most_per_day) == (0.0, math.inf)
     assert not found.is_shown
+
+
+def test_units_of_different_steps_count_for_as_long_as_they_were_watched() -> None:
+    unit_B = np.repeat([0, 1], [8_641, 145])
+    time_s_B = np.concatenate([np.arange(8_641) * 10.0, np.arange(145) * 600.0])
+    error_B = np.zeros(len(unit_B), np.float32)
+
+    # Each a day; by one step for both it would be a tenth of that, or thirty times.
+    assert calibrate(error_B, unit_B, time_s_B, RULE, 1.0).unit_days == 2.0
+
+
+def test_readings_of_one_time_take_no_time_and_a_gap_hardly_any() -> None:
+    time_s_B = np.repeat(np.arange(145) * 600.0, 3)
+    time_s_B[-30:] += 30 * DAY_S
+    error_B = np.zeros(len(time_s_B), np.float32)
+
+    found = calibrate(error_B, one_unit(error_B), time_s_B, RULE, 1.0)
+
+    assert found.unit_days == pytest.approx(1.0 + 4 * STEP_S / DAY_S)
+
+
+@pytest.mark.parametrize("per_day", [1e308, math.inf])
+def test_any_rate_can_be_asked_for(per_day: float) -> None:
+    error_B = np.random.default_rng(0).gamma(1.0, size=500).astype(np.float32)
+
+    found = calibrate(error_B, one_unit(error_B), steady(error_B), RULE, per_day)
+
+    assert math.isfinite(found.threshold)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from trainer.history import History, read_history
+from trainer.history import History, listed, read_history, shortened
 
 
 def read(folder: Path, text: str) -> History:
@@ -45,7 +45,28 @@ def test_a_sensor_without_any_value_is_left_out_and_told_of(tmp_path: Path) -> N
 
     assert history.sensors == ("p",)
     assert history.values_NF.shape == (2, 1)
-    assert history.notes == ["column 'q' left out: it has no value"]
+    assert history.notes == ["columns left out, they have no value: q"]
+
+
+def test_what_is_left_out_of_a_wide_table_is_told_in_few_and_short_lines(
+    tmp_path: Path,
+) -> None:
+    empty = [f"empty-{n}-{'e' * 100}" for n in range(500)]
+    text = [f"text-{n}-{'t' * 1_000}" for n in range(500)]
+    rows = [",".join([str(n), "1", *[""] * 500, *["x"] * 500]) for n in range(2)]
+
+    history = read(tmp_path, "\n".join([",".join(["time,p", *empty, *text]), *rows, ""]))
+
+    assert history.sensors == ("p",)
+    assert len(history.notes) <= 22
+    assert max(len(note) for note in history.notes) < 1_500
+    assert history.notes[-1].endswith("… and 480 more")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b", "a\x85b", "a\rb"])
+def test_a_name_never_breaks_its_line(name: str) -> None:
+    assert len(listed([name, "c"]).splitlines()) == 1
+    assert len(shortened([name])[0].splitlines()) == 1
 
 
 def test_history_without_any_value_is_refused(tmp_path: Path) -> None:
@@ -59,17 +80,6 @@ def test_a_sensor_whose_name_no_reading_can_hold_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="rename these columns"):
         read(tmp_path, f"time,{name}\n1,1\n")
-
-
-def test_the_step_is_the_median_within_units(tmp_path: Path) -> None:
-    rows = [f"{t},{unit},1" for unit, t0 in (("a", 0), ("b", 9_999)) for t in (t0, t0 + 60)]
-
-    assert read(tmp_path, "\n".join(["time,unit,p", *rows])).step_s() == 60.0
-
-
-@pytest.mark.parametrize("rows", ["1,a,1", "1,a,1\n500,b,1"])
-def test_readings_that_follow_no_other_have_no_step(rows: str, tmp_path: Path) -> None:
-    assert read(tmp_path, f"time,unit,p\n{rows}\n").step_s() == 0.0
 
 
 def test_the_digest_is_of_what_the_file_holds_not_of_how(tmp_path: Path) -> None:

@@ -1,157 +1,25 @@
-"""`trainer report`: what the page says, that it is safe and small, and how it refuses."""
+"""`trainer report`: what the page says, and that it is safe and small."""
 
-import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
 import trainer.review
-from pipeline.errors import DetectorError, InputError
 from pipeline.events import Span, compare, summary_lines
-from pipeline.records import FloatArray
-from pipeline.times import iso_time
 from tests import builders
-from trainer.__main__ import main
+from tests.trainer.reporting import (
+    HOSTILE,
+    HOSTILE_SENSOR,
+    N_READINGS,
+    WINDOW,
+    OnDisk,
+    Reported,
+    alert_line,
+    series_with_fault,
+)
 from trainer.page import number_text
-from trainer.report_file import write_report
-from trainer.settings import TrainerSettings
-from trainer.train import train
-
-HOSTILE = "<script>alert('x')</script>\"&$\\frac{"
-HOSTILE_SENSOR = "<script>alert('x')</script>&$x_{"
-WINDOW = 8
-STEP_S = 60.0
-START_S = 1_700_000_000.0
-N_READINGS = 600
-FAULT = range(300, 330)
-
-
-@dataclass(frozen=True)
-class Trained:
-    folder: Path
-    digest: str
-    sensors: tuple[str, ...]
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A tiny detector, one of whose sensors has a hostile name."""
-    history = builders.history(builders.sensor_series(1_500))
-    sensors = (*history.sensors[:-1], HOSTILE_SENSOR)
-    object.__setattr__(history, "sensors", sensors)
-    folder = tmp_path_factory.mktemp("trained") / "pumps"
-    settings = TrainerSettings(window=WINDOW, epochs=15, false_alarms_per_day=5.0)
-    trained = train(history, "ae", settings, folder, lambda done, epoch: None)
-    return Trained(folder, trained.loaded.digest, sensors)
-
-
-def series_with_fault(seed: int = 1, n_readings: int = N_READINGS) -> FloatArray:
-    values_NF = builders.sensor_series(n_readings, seed)
-    values_NF[FAULT.start : FAULT.stop] *= -3.0
-    return values_NF
-
-
-def write_table(
-    path: Path,
-    sensors: Sequence[str],
-    values_by_unit: dict[str, FloatArray],
-    labelled: Sequence[int] | None = FAULT,
-) -> Path:
-    """A table with units a minute a reading; `labelled` are positions in each unit."""
-    columns: dict[str, list[object]] = {"time": [], "unit": []}
-    columns |= {name: [] for name in sensors}
-    if labelled is not None:
-        columns["label"] = []
-    for unit, values_NF in values_by_unit.items():
-        columns["time"] += [START_S + STEP_S * n for n in range(len(values_NF))]
-        columns["unit"] += [unit] * len(values_NF)
-        for f, name in enumerate(sensors):
-            columns[name] += values_NF[:, f].tolist()
-        if labelled is not None:
-            columns["label"] += [int(n in labelled) for n in range(len(values_NF))]
-    pyarrow.parquet.write_table(pa.table(columns), path)
-    return path
-
-
-def alert_line(
-    digest: str,
-    opened: int,
-    closed: int | None,
-    unit: str = "pump-7",
-    sensor: str = "sensor-0",
-) -> str:
-    """The last alert of an incident from reading `opened` to `closed`."""
-    state = "opened" if closed is None else "closed"
-    at = [iso_time(START_S + STEP_S * n) for n in (opened, closed or opened)]
-    return json.dumps(
-        {
-            "schema": "alert/1",
-            "incident_id": f"{unit}-{opened}",
-            "state": state,
-            "unit": unit,
-            "opened_at": at[0],
-            "time": at[1],
-            "closed_at": None if closed is None else at[1],
-            "score": 1.5,
-            "peak_score": 1.5,
-            "severity": "warning",
-            "sensors": [
-                {"name": sensor, "contribution": 1.0, "observed": None, "expected": 2.0}
-            ],
-            "detector": {"name": "pumps", "digest": digest},
-            "source": {"topic": "r", "partition": 0, "first_offset": 0, "last_offset": 1},
-        }
-    )
-
-
-class Page(HTMLParser):
-    """A page's tags with their attributes, and its text."""
-
-    def __init__(self, content: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(content)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-Reported = Callable[..., Page]
-
-
-@pytest.fixture
-def reported(detector: Trained, tmp_path: Path) -> Reported:
-    """Reports on a table and reads the page; the table has one fault, labelled."""
-
-    def report(
-        values_by_unit: dict[str, FloatArray] | None = None,
-        labelled: Sequence[int] | None = FAULT,
-        alerts: Sequence[str] | None = None,
-    ) -> Page:
-        values_by_unit = values_by_unit or {"pump-7": series_with_fault()}
-        data = write_table(
-            tmp_path / "stream.parquet", detector.sensors, values_by_unit, labelled
-        )
-        log = None
-        if alerts is not None:
-            log = tmp_path / "alerts.jsonl"
-            log.write_text("\n".join([*alerts, ""]))
-        out = tmp_path / "page.html"
-        write_report(detector.folder, data, out, log, "cpu")
-        return Page(out.read_text())
-
-    return report
 
 
 def test_a_labelled_fault_is_found(reported: Reported) -> None:
@@ -159,7 +27,7 @@ def test_a_labelled_fault_is_found(reported: Reported) -> None:
 
 
 def test_the_verdict_counts_the_incidents_of_the_alerts(
-    reported: Reported, detector: Trained
+    reported: Reported, detector: OnDisk
 ) -> None:
     def alert(opened: int, closed: int | None) -> str:
         return alert_line(detector.digest, opened, closed)
@@ -178,7 +46,7 @@ def test_the_verdict_counts_the_incidents_of_the_alerts(
     assert "still open" in page.text
 
 
-def test_a_repeated_alert_is_one_incident(reported: Reported, detector: Trained) -> None:
+def test_a_repeated_alert_is_one_incident(reported: Reported, detector: OnDisk) -> None:
     opened, closed = (alert_line(detector.digest, 305, end) for end in (None, 340))
 
     page = reported(alerts=[opened, closed, opened])
@@ -189,7 +57,7 @@ def test_a_repeated_alert_is_one_incident(reported: Reported, detector: Trained)
 
 
 def test_alerts_that_do_not_concern_the_data_are_left_out_and_said_so(
-    reported: Reported, detector: Trained
+    reported: Reported, detector: OnDisk
 ) -> None:
     page = reported(
         alerts=[
@@ -214,7 +82,7 @@ def test_without_labels_it_claims_neither_found_nor_false(reported: Reported) ->
     assert "missed" not in page.text.replace("and missed otherwise", "")
 
 
-def test_names_from_data_and_alerts_are_text(reported: Reported, detector: Trained) -> None:
+def test_names_from_data_and_alerts_are_text(reported: Reported, detector: OnDisk) -> None:
     unit = "<img src=x onerror=alert(1)>{{ 7 * 7 }}"
     page = reported(
         {unit: series_with_fault(), "b": series_with_fault(2)},
@@ -270,7 +138,7 @@ def test_columns_and_rows_of_tables_have_headings(reported: Reported) -> None:
 
 
 def test_a_longer_table_makes_no_larger_page(
-    detector: Trained, tmp_path: Path, reported: Reported
+    detector: OnDisk, tmp_path: Path, reported: Reported
 ) -> None:
     reported({"pump-7": series_with_fault(n_readings=3_000)})
     n_bytes = (tmp_path / "page.html").stat().st_size
@@ -295,6 +163,14 @@ def test_a_unit_too_short_to_score_is_told_of(reported: Reported) -> None:
     assert "1 units have no score" in page.text
 
 
+def test_late_rows_are_left_out_and_told_of(reported: Reported) -> None:
+    page = reported({"pump-7": series_with_fault()}, times_s=[*range(1, 600), 0.5])
+
+    assert "600 readings of 1 unit" in page.text
+    assert f"{599 - WINDOW + 1} of them scored" in page.text
+    assert "1 row was left out" in page.text
+
+
 def test_missing_values_and_a_silent_sensor_are_drawn_as_far_as_they_go(
     reported: Reported,
 ) -> None:
@@ -311,106 +187,6 @@ def test_the_same_input_gives_the_same_page(tmp_path: Path, reported: Reported) 
     reported()
 
     assert (tmp_path / "page.html").read_bytes() == first
-
-
-def test_missing_sensors_are_named(detector: Trained, tmp_path: Path) -> None:
-    data = write_table(tmp_path / "a.parquet", ["sensor-0"], {"u": series_with_fault()})
-
-    with pytest.raises(
-        InputError, match=r"2 of the detector's 3 sensors .* sensor-1, <scr"
-    ):
-        write_report(detector.folder, data, tmp_path / "page.html", None, "cpu")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
-
-
-def test_data_shorter_than_a_window_is_refused(tmp_path: Path, reported: Reported) -> None:
-    with pytest.raises(InputError, match=f"at least {WINDOW} readings .* longest has 5"):
-        reported({"pump-7": builders.sensor_series(5)}, labelled=None)
-    assert not (tmp_path / "page.html").exists()
-
-
-@pytest.mark.parametrize("line", ["{", "[]", '{"schema": "alert/2"}', "\udcff"])
-def test_an_unreadable_alert_is_named_by_its_line(
-    line: str, detector: Trained, tmp_path: Path
-) -> None:
-    data = write_table(tmp_path / "a.parquet", detector.sensors, {"u": series_with_fault()})
-    alerts = tmp_path / "alerts.jsonl"
-    good = alert_line(detector.digest, 10, 20)
-    alerts.write_bytes(f"{good}\n\n{line}\n".encode(errors="surrogateescape"))
-
-    with pytest.raises(InputError, match=r"alerts\.jsonl: line 3: expected"):
-        write_report(detector.folder, data, tmp_path / "page.html", alerts, "cpu")
-
-
-def test_an_alert_whose_time_is_none_is_named_by_its_line(
-    reported: Reported, detector: Trained
-) -> None:
-    line = alert_line(detector.digest, 10, 20)
-
-    with pytest.raises(InputError, match=r"line 1: .*Invalid isoformat"):
-        reported(alerts=[line.replace('"opened_at": "', '"opened_at": "x')])
-
-
-def test_alerts_of_another_detector_only_are_refused(reported: Reported) -> None:
-    with pytest.raises(InputError, match="all 1 alerts are of another detector"):
-        reported(alerts=[alert_line("sha256:00", 20, 30)])
-
-
-def test_a_folder_that_is_no_detector_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DetectorError, match=r"manifest\.json"):
-        write_report(tmp_path, tmp_path / "x.csv", tmp_path / "page.html", None, "cpu")
-
-
-def test_a_page_cannot_be_written_over_a_folder_nor_its_input(
-    detector: Trained, tmp_path: Path
-) -> None:
-    data = write_table(tmp_path / "a.parquet", detector.sensors, {"u": series_with_fault()})
-    before = data.read_bytes()
-
-    for out, why in (
-        (tmp_path, "it is a folder"),
-        (data, "replace what it is made from"),
-        (tmp_path / "no" / "page.html", "is no writable folder"),
-        (data / "page.html", "is no writable folder"),
-        (tmp_path / ("x" * 300), "cannot be written"),
-    ):
-        with pytest.raises(InputError, match=why):
-            write_report(detector.folder, data, out, None, "cpu")
-    assert data.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [data]
-
-
-def test_a_page_that_fails_leaves_the_one_before(
-    tmp_path: Path, reported: Reported, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "page.html"
-    page.write_text("the one before")
-
-    def disk_full(self: Path, content: bytes) -> None:
-        self.touch()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", disk_full)
-    with pytest.raises(InputError, match="No space left"):
-        reported()
-
-    assert page.read_text() == "the one before"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html", "stream.parquet"]
-
-
-def test_a_wrong_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    argv = ["trainer", "report", str(tmp_path), "x.csv", "--out", str(tmp_path / "p.html")]
-    monkeypatch.setattr("sys.argv", argv)
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-
-    assert ended.value.code == 2
-    assert re.fullmatch(
-        r"\s*error: .*manifest\.json: cannot be read.*\n", capsys.readouterr().err
-    )
 
 
 def test_the_summary_says_so_when_events_were_missed() -> None:

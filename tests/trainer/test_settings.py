@@ -31,6 +31,16 @@ def test_a_wrong_setting_is_named(name: str, value: object) -> None:
         read_settings(TrainerSettings, {name: value})
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name, f in TrainerSettings.model_fields.items() if f.annotation is float],
+)
+def test_every_number_is_finite(name: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"^TRAINER_{name.upper()}: .*finite number"):
+        read_settings(TrainerSettings, {name: value})
+
+
 def test_something_must_be_left_to_train_on() -> None:
     with pytest.raises(InputError, match=r"TRAINER_VALIDATION_FRACTION and .* add up to 1"):
         read_settings(

@@ -13,7 +13,7 @@ from pipeline.records import FloatArray
 from pipeline.window import Windows
 from tests import builders
 from trainer.history import History
-from trainer.split import Parts, split
+from trainer.split import Parts, split, without_unseen_sensors
 
 LENGTH = 8
 
@@ -122,14 +122,41 @@ def test_calibration_windows_end_at_every_reading_and_others_keep_the_stride() -
     assert positions(parts.calibration)[-1][-1] == 999
 
 
+@given(splits())
+def test_every_reading_is_used_or_left_out_for_one_reason(
+    drawn: tuple[History, Parts, int],
+) -> None:
+    history, parts, _ = drawn
+
+    in_windows = [
+        positions(p) for p in (parts.training, parts.validation, parts.calibration)
+    ]
+    n_used = len({n for part in in_windows for window in part for n in window})
+    assert n_used + sum(parts.n_left_out.values()) == len(history)
+
+
 def test_what_is_left_out_is_counted_by_reason() -> None:
-    parts = parts_of(counting([1_000, 5], labelled=[3, 4]))
+    # Labelled: readings 3 and 4, one in the gap before the validation part, one of the
+    # unit that is too short. The three before the first fill no window.
+    n_training = 1_000 - 2 * LENGTH - 2 * int(0.2 * (1_000 - 2 * LENGTH))
+    parts = parts_of(counting([1_000, 5], labelled=[3, 4, n_training, 1_000]))
 
     assert parts.n_left_out == {
-        "gap between parts": 2 * LENGTH,
-        "unit too short": 5,
-        "labelled as anomalous": 2,
+        "labelled as anomalous": 4,
+        "unit too short": 4,
+        "gap between parts": 2 * LENGTH - 1,
+        "in no whole window": 3,
     }
+
+
+@given(splits())
+def test_calibration_windows_know_the_time_of_their_newest_reading(
+    drawn: tuple[History, Parts, int],
+) -> None:
+    history, parts, _ = drawn
+
+    newest = [window[-1] for window in positions(parts.calibration)]
+    assert parts.calibration_time_s_B.tolist() == history.time_s_N[newest].tolist()
 
 
 def test_parts_have_the_shares_that_were_asked_for() -> None:
@@ -159,3 +186,49 @@ def test_history_too_short_says_how_many_rows_would_do(
 def test_history_that_is_all_labelled_is_too_short() -> None:
     with pytest.raises(InputError, match="training part holds 0 windows without a label"):
         parts_of(counting([500], labelled=list(range(500))))
+
+
+def with_values(n_values: int, n_sensors: int = 3) -> History:
+    """History whose last sensor has so many values in the training part, and all later."""
+    values_NF = builders.sensor_series(1_000, n_sensors=n_sensors)
+    parts = parts_of(builders.history(values_NF))
+    values_NF[np.flatnonzero(parts.training_N)[n_values:], -1] = np.nan
+    return builders.history(values_NF)
+
+
+@pytest.mark.parametrize(
+    ("n_values", "is_kept"), [(0, False), (9, False), (10, True), (600, True)]
+)
+def test_a_sensor_with_next_to_no_values_in_the_training_part_is_left_out(
+    n_values: int, is_kept: bool
+) -> None:
+    history = with_values(n_values)
+
+    kept, parts = without_unseen_sensors(history, parts_of(history))
+
+    assert kept.sensors == history.sensors[: 3 if is_kept else 2]
+    for part in (parts.training, parts.validation, parts.calibration):
+        np.testing.assert_array_equal(part.flat_MF, kept.values_NF)
+    assert kept.values_NF.shape == (1_000, len(kept.sensors))
+    assert any(line.endswith(": sensor-2") for line in kept.notes) != is_kept
+
+
+@pytest.mark.parametrize(("share", "is_kept"), [(0.011, True), (0.009, False)])
+def test_of_a_long_history_less_than_one_in_a_hundred_is_next_to_nothing(
+    share: float, is_kept: bool
+) -> None:
+    history = builders.history(builders.sensor_series(10_000, n_sensors=2))
+    n_training = int(parts_of(history).training_N.sum())
+    history.values_NF[: int((1 - share) * n_training), 1] = np.nan
+
+    kept, _ = without_unseen_sensors(history, parts_of(history))
+
+    assert ("sensor-1" in kept.sensors) == is_kept
+
+
+def test_history_of_sensors_that_begin_after_the_training_part_is_refused() -> None:
+    history = with_values(0, n_sensors=1)
+
+    with pytest.raises(InputError, match="every sensor has fewer than 10 values") as raised:
+        without_unseen_sensors(history, parts_of(history))
+    assert "\n" not in str(raised.value)

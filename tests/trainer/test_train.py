@@ -165,6 +165,31 @@ def test_a_sensor_that_stands_still_can_be_trained_on(tmp_path: Path) -> None:
     assert (scores.contribution_BF.argmax(axis=1) == 1).all()
 
 
+def test_a_sensor_that_begins_late_does_not_blind_the_detector(tmp_path: Path) -> None:
+    values_NF = sensor_series(400)
+    without = quick(tmp_path / "without", builders.history(values_NF[:, :2])).loaded
+    values_NF[:250, 2] = np.nan
+    values_NF[:, 2] *= 1_000.0
+
+    loaded = quick(tmp_path / "late", builders.history(values_NF)).loaded
+
+    assert loaded.detector.sensors == ("sensor-0", "sensor-1")
+    assert loaded.detector.threshold == without.detector.threshold
+    assert [line for line in loaded.manifest.training.left_out if "sensor-2" in line]
+
+
+def test_false_alarms_are_counted_per_day_that_each_unit_was_watched(
+    tmp_path: Path,
+) -> None:
+    history = builders.history(sensor_series(1_200), [600, 600])
+    history.time_s_N[:600] /= 6.0  # every 10 s, not every minute
+
+    outcome = quick(tmp_path / "pumps", history)
+
+    n_steps = len(outcome.parts.calibration) / 2 - 1
+    assert outcome.calibration.unit_days == pytest.approx(n_steps * (10 + 60) / 86_400)
+
+
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     def interrupt(fraction: float, epoch: Epoch | None) -> None:
         if fraction > 1.0:

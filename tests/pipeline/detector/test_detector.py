@@ -211,3 +211,11 @@ def test_windows_of_another_shape_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"the detector takes \(8, 3\)"):
         detector.score(np.zeros(shape, np.float32))
+
+
+def test_scores_do_not_keep_the_windows_in_memory(
+    detector: Detector, windows_BTF: FloatArray
+) -> None:
+    scores = detector.score(windows_BTF)
+
+    assert not any(np.shares_memory(column, windows_BTF) for column in scores)

@@ -58,6 +58,22 @@ def test_what_the_latent_vector_costs_belongs_to_no_sensor() -> None:
     torch.testing.assert_close(network.errors(*windows()).rest_B, torch.full((5,), 1.5))
 
 
+@pytest.mark.parametrize("warmup", [0.25, 1.0])
+def test_a_variational_autoencoders_kl_term_is_weighted_by_the_warm_up(
+    warmup: float,
+) -> None:
+    network = VariationalAutoencoder(SHAPE)
+    x_BTF, observed_BTF = windows()
+
+    def loss(warmup: float) -> torch.Tensor:
+        torch.manual_seed(0)  # the same sample of the latent vector
+        return network.loss(x_BTF, observed_BTF, warmup)
+
+    kl = network.errors(x_BTF, observed_BTF).rest_B.sum() / observed_BTF.sum()
+    assert kl > 1e-3
+    torch.testing.assert_close(loss(warmup) - loss(0.0), warmup * kl, rtol=1e-3, atol=1e-6)
+
+
 def test_a_variational_autoencoders_samples_are_stored_with_its_weights() -> None:
     first, second = VariationalAutoencoder(SHAPE), VariationalAutoencoder(SHAPE)
 
@@ -93,14 +109,18 @@ def test_one_fault_in_the_history_does_not_own_the_gradient(family: str) -> None
     assert network.loss(x_BTF, observed_BTF, 1.0) < 1_000
 
 
-def test_a_window_with_missing_values_is_scaled_up_to_a_full_one() -> None:
+@pytest.mark.parametrize(
+    ("n_observed", "factor"), [(8, 1.0), (6, (8 / 6) ** 0.5), (2, 2.0), (1, 2.0), (0, 0.0)]
+)
+def test_missing_values_are_made_up_for_by_a_root_and_at_most_twofold(
+    n_observed: int, factor: float
+) -> None:
     ones_BTF = torch.ones(1, 4, 2)
-    observed_BTF = ones_BTF.clone()
-    observed_BTF[0, :, 1] = 0.0
+    observed_BTF = (torch.arange(8) < n_observed).float().reshape(1, 4, 2)
 
-    assert sum_over_time(ones_BTF, ones_BTF).tolist() == [[4.0, 4.0]]
-    assert sum_over_time(ones_BTF, observed_BTF).tolist() == [[8.0, 0.0]]
-    assert sum_over_time(ones_BTF, torch.zeros(1, 4, 2)).tolist() == [[0.0, 0.0]]
+    sums_BF = sum_over_time(ones_BTF, observed_BTF)
+
+    torch.testing.assert_close(sums_BF, factor * observed_BTF.sum(dim=1))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.detector.detector import as_float32
 from pipeline.detector.scaler import Scaler
 from pipeline.records import FloatArray
 from tests.builders import sensor_series
@@ -40,6 +42,47 @@ def test_rounding_is_no_movement() -> None:
     scaler = fit([float(level)] * 3 + [float(np.nextafter(level, np.float32(2000)))])
 
     np.testing.assert_allclose(scaler.scale_F, [10.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("level", [1e-3, 1 + 2**-24, 16_777.3, 1e5, 1e9])
+def test_what_rounding_to_float32_makes_of_a_level_is_no_movement(level: float) -> None:
+    jitter_N = np.random.default_rng(0).normal(size=1_000)
+    ulp = float(np.spacing(np.float32(level)))
+
+    scaler = fit((level + 0.1 * ulp * jitter_N).tolist())
+
+    assert scaler.is_constant_F.tolist() == [True]
+
+
+@pytest.mark.parametrize("level", [10.0, -1e5])
+def test_a_small_movement_on_a_high_level_is_movement(level: float) -> None:
+    jitter_N = np.random.default_rng(0).normal(size=1_000)
+    std = 5e-7 * abs(level)
+
+    scaler = fit((level + std * jitter_N).tolist())
+
+    assert scaler.is_constant_F.tolist() == [False]
+    np.testing.assert_allclose(scaler.scale_F, [std], rtol=0.05)
+
+
+def test_the_sensors_that_stood_still_are_known_and_so_from_a_manifest() -> None:
+    scaler = fit([500.0] * 4, [0.0] * 4, [math.nan] * 4, [1.0, 2.0, 1.0, 2.0])
+    from_lists = Scaler(
+        as_float32(scaler.mean_F.tolist()), as_float32(scaler.scale_F.tolist())
+    )
+
+    assert scaler.is_constant_F.tolist() == [True, True, True, False]
+    assert from_lists.is_constant_F.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("values", [[-1.0, 1.0], [99.0, 101.0]])
+def test_a_sensor_that_moves_by_just_the_floor_did_not_stand_still(
+    values: list[float],
+) -> None:
+    scaler = fit(values)
+
+    assert scaler.is_constant_F.tolist() == [False]
+    np.testing.assert_allclose(scaler.scale_F, [1.0], rtol=1e-6)
 
 
 def test_a_sensor_without_any_value_is_left_as_it_is() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
@@ -10,7 +11,10 @@ import pytest
 
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.records import Message, Partition, Record
+from pipeline.transport.base import Consumer
 from tests.support import (
+    DEADLINE_S,
+    POLL_TIMEOUT_S,
     KafkaTransport,
     MemoryTransport,
     RecordingListener,
@@ -45,6 +49,11 @@ def group_id() -> str:
 
 def partitions(topic: str, n_partitions: int) -> frozenset[Partition]:
     return frozenset(Partition(topic, number) for number in range(n_partitions))
+
+
+def _poll_until(consumer: Consumer, stop: threading.Event) -> None:
+    while not stop.is_set():
+        consumer.poll(500, POLL_TIMEOUT_S)
 
 
 # Reading
@@ -169,7 +178,7 @@ def test_a_new_member_resumes_where_the_group_committed(
     transport.producer().send(numbered(topic, 10))
     first = transport.consumer(topic, group_id)
     read(first, 10)
-    first.commit({Partition(topic, 0): 6})
+    first.commit({Partition(topic, 0): 6}, DEADLINE_S)
     first.close(5.0)
 
     records = read(transport.consumer(topic, group_id), 4)
@@ -196,7 +205,7 @@ def test_groups_do_not_share_offsets(transport: Transport, group_id: str) -> Non
     transport.producer().send(numbered(topic, 3))
     first = transport.consumer(topic, group_id)
     read(first, 3)
-    first.commit({Partition(topic, 0): 3})
+    first.commit({Partition(topic, 0): 3}, DEADLINE_S)
 
     records = read(transport.consumer(topic, unique_name("other-group")), 3)
 
@@ -212,7 +221,7 @@ def test_a_commit_for_a_partition_of_another_member_is_refused(
     read(consumer, 1)
 
     with pytest.raises(TransportError, match=r"\[7\].*reassigned"):
-        consumer.commit({Partition(topic, 7): 1})
+        consumer.commit({Partition(topic, 7): 1}, DEADLINE_S)
 
 
 # Publishing
@@ -324,6 +333,14 @@ def test_sending_nothing_is_fine(transport: Transport) -> None:
     transport.producer().send([])
 
 
+def test_a_topic_that_exists_or_that_the_broker_creates_is_not_missing(
+    transport: Transport,
+) -> None:
+    topics = [transport.make_topic(), unique_name("created-on-first-use")]
+
+    assert transport.producer().check_topics(topics, DEADLINE_S) == []
+
+
 def test_a_closed_producer_sends_no_more(transport: Transport) -> None:
     producer = transport.producer()
     producer.close(5.0)
@@ -396,7 +413,7 @@ def test_a_commit_while_partitions_are_revoked_spares_the_next_owner_the_repeats
     next_offsets: dict[Partition, int] = {}
 
     def commit(revoked: Collection[Partition]) -> None:
-        first.commit({partition: next_offsets[partition] for partition in revoked})
+        first.commit({p: next_offsets[p] for p in revoked}, DEADLINE_S)
 
     first = transport.consumer(topic, group_id, RecordingListener(commit))
     for polled in polls(first, 40):
@@ -407,6 +424,42 @@ def test_a_commit_while_partitions_are_revoked_spares_the_next_owner_the_repeats
     repeated += second.poll(500, 0.2).records
 
     assert repeated == []
+
+
+def test_poll_waits_for_a_slow_listener(transport: Transport, group_id: str) -> None:
+    topic = transport.make_topic(n_partitions=2)
+    producer = transport.producer()
+    events: list[str] = []
+
+    def slowly(revoked: Collection[Partition]) -> None:
+        events.append("begin")
+        producer.send(numbered(topic, 20))
+        time.sleep(1.0)
+        events.append("end")
+
+    first = transport.consumer(topic, group_id, RecordingListener(slowly))
+    poll_until_assigned(first, 2)
+    second = transport.consumer(topic, group_id)
+    stop = threading.Event()
+    joining = threading.Thread(target=_poll_until, args=(second, stop))
+    joining.start()
+    returned: list[Record] = []
+
+    def is_told() -> bool:
+        returned.extend(first.poll(500, POLL_TIMEOUT_S).records)
+        # Never between the two: the worker would go on beside its own listener.
+        assert events in ([], ["begin", "end"])
+        return bool(events)
+
+    try:
+        wait_until(is_told, "the listener is told")
+    finally:
+        stop.set()
+        joining.join()
+    moved = partitions(topic, 2) - first.assignment()
+
+    assert len(moved) == 1
+    assert not moved & {Partition(r.topic, r.partition) for r in returned}
 
 
 def test_an_exception_of_the_listener_comes_out_of_poll(

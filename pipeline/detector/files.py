@@ -1,0 +1,44 @@
+"""The three files of a detector's folder, and reading them."""
+
+import os
+import stat
+from pathlib import Path
+
+from pipeline.errors import DetectorError
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+GOLDEN = "golden.safetensors"
+NAMES = (MANIFEST, WEIGHTS, GOLDEN)
+
+MAX_MANIFEST_BYTES = 16 * 2**20
+MAX_TENSORS_BYTES = 2 * 2**30
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The content of one of a detector's files.
+
+    Raises:
+        DetectorError: it is missing, no plain file, or larger than `max_bytes`.
+    """
+    try:
+        # Not through a link: a detector is the files in its folder and nothing else.
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(file, "rb") as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                raise DetectorError(f"{path}: expected a file of at most {max_bytes} bytes")
+            # Its size, not `max_bytes`: `read` allocates what it is asked for. A file that
+            # grows meanwhile is cut off here, and its digest is that of no detector.
+            return opened.read(status.st_size)
+    except OSError as error:
+        raise DetectorError(
+            f"{path}: cannot be read ({error.strerror}); expected a detector's folder, "
+            "as `trainer fit` writes it"
+        ) from error
+
+
+def one_line(error: Exception) -> str:
+    """A library's message as part of one of ours: it may hold line breaks of its own, or
+    of a file's content."""
+    return " ".join(str(error).split())

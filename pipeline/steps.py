@@ -1,0 +1,61 @@
+"""The steps that one poll's readings go through, built for one detector."""
+
+from dataclasses import dataclass
+
+from pipeline.alert import AlertEncoder, DetectorPart
+from pipeline.decode import Decoder
+from pipeline.detector.artifact import LoadedDetector
+from pipeline.incident import IncidentTracker
+from pipeline.score import Scorer
+from pipeline.settings import DecodeSettings
+from pipeline.trigger import IncidentRule
+from pipeline.units import Units
+from pipeline.window import SlidingWindows
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a poll's readings go through, in this order."""
+
+    decoder: Decoder
+    units: Units
+    windows: SlidingWindows
+    scorer: Scorer
+    incidents: IncidentTracker
+    alerts: AlertEncoder
+
+
+def build_steps(
+    loaded: LoadedDetector,
+    scorer: Scorer,
+    rule: IncidentRule,
+    decode_settings: DecodeSettings,
+    max_units: int,
+    alerts_topic: str,
+    max_sensors: int,
+) -> Steps:
+    """The steps of one detector, for live readings and for a file alike."""
+    detector, manifest = loaded.detector, loaded.manifest
+    return Steps(
+        decoder=Decoder(
+            detector.sensors,
+            max_record_bytes=decode_settings.max_record_bytes,
+            max_ahead_s=decode_settings.max_ahead_s,
+        ),
+        units=Units(max_units),
+        windows=SlidingWindows(detector.window, len(detector.sensors)),
+        scorer=scorer,
+        incidents=IncidentTracker(rule),
+        alerts=AlertEncoder(
+            alerts_topic,
+            detector.sensors,
+            DetectorPart(manifest.name, loaded.digest),
+            max_sensors,
+        ),
+    )
+
+
+def calibrated_rule(loaded: LoadedDetector) -> IncidentRule:
+    """The rule that the detector's threshold was calibrated with."""
+    incident = loaded.manifest.incident
+    return IncidentRule(*incident.trigger, incident.recovery)

@@ -1,0 +1,88 @@
+"""SIGTERM and SIGINT at each stage of a worker's life, in processes of their own."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+STARTED = """
+import sys, time
+from pipeline import signals
+signals.STOP_TIMEOUT_S = 0.2
+stop = signals.StopSignals()
+"""
+
+
+def exit_code(stage: str, *numbers: int) -> int:
+    """Send these signals, one after another, to a process that is in this stage.
+
+    It prints a line when it is there, and one more after each signal that it survives.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTED + textwrap.dedent(stage)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        for number in numbers:
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(number)
+        return process.wait(30)
+
+
+WAIT = 'print("waiting", flush=True); time.sleep(60)'
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_while_starting_it_ends_at_once_with_0(number: int) -> None:
+    assert exit_code(WAIT, number) == 0
+
+
+def test_while_working_the_work_in_hand_is_finished() -> None:
+    stage = """
+    with stop.work_to_finish() as requested:
+        print("waiting", flush=True)
+        requested.wait(60)
+    sys.exit(7)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 7
+
+
+def test_work_that_is_not_finished_in_time_is_given_up() -> None:
+    stage = f"""
+    from pipeline.errors import StopTimedOut
+    try:
+        with stop.work_to_finish():
+            {WAIT}
+    except StopTimedOut:
+        sys.exit(8)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 8
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    stage = """
+    signals.STOP_TIMEOUT_S = 60
+    with stop.work_to_finish() as requested:
+        print("waiting", flush=True)
+        requested.wait(60)
+        print("waiting", flush=True)
+        time.sleep(60)
+    """
+    assert exit_code(stage, signal.SIGTERM, signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+def test_while_leaving_a_signal_does_not_change_the_exit_code() -> None:
+    stage = """
+    with stop.work_to_finish():
+        pass
+    print("waiting", flush=True)
+    time.sleep(0.5)
+    sys.exit(9)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 9

@@ -1,0 +1,199 @@
+"""What a Kafka that is gone, or that hangs, costs: a bounded time and a clear line."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline import kafka_server
+from pipeline.errors import TransportError
+from pipeline.kafka_server import LocalKafka
+from pipeline.records import Partition
+from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+from tests.support import POLL_TIMEOUT_S, numbered, read
+
+# Of what is bounded by a time-out, beyond it: a busy machine, not another time-out.
+SLACK_S = 1.5
+
+
+def seconds(call: Callable[[], object]) -> float:
+    begin_s = time.monotonic()
+    call()
+    return time.monotonic() - begin_s
+
+
+@contextmanager
+def hung(server: LocalKafka) -> Iterator[None]:
+    """While this lasts `server` answers nothing, with every connection left open."""
+    assert server._child is not None
+    parent = server._child.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (java,) = map(int, children)
+    os.kill(java, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(java, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalKafka]:
+    """A Kafka of its own: others would not like it to hang."""
+    with LocalKafka() as server:
+        yield server
+
+
+def consumer_of(server: LocalKafka) -> KafkaPythonConsumer:
+    return KafkaPythonConsumer(
+        bootstrap_servers=server.bootstrap_servers, group_id="group", topic="topic"
+    )
+
+
+def producer_of(server: LocalKafka, delivery_timeout_s: float) -> KafkaPythonProducer:
+    return KafkaPythonProducer(
+        bootstrap_servers=server.bootstrap_servers, delivery_timeout_s=delivery_timeout_s
+    )
+
+
+def test_a_commit_to_a_server_that_hangs_fails_in_time_and_may_be_tried_again(
+    server: LocalKafka,
+) -> None:
+    consumer, producer = consumer_of(server), producer_of(server, 30.0)
+    producer.send(numbered("topic", 1))
+    next_offset = read(consumer, 1)[-1].offset + 1
+    next_offsets = {Partition("topic", 0): next_offset}
+
+    def commit() -> None:
+        with pytest.raises(TransportError, match=r"'topic'.* within 0\.5 s") as raised:
+            consumer.commit(next_offsets, 0.5)
+        assert raised.value.retriable
+
+    with hung(server):
+        assert seconds(commit) < 0.5 + SLACK_S
+    consumer.commit(next_offsets, 30.0)
+
+    consumer.close(5.0)
+    producer.close(5.0)
+
+
+def test_a_member_and_a_producer_close_in_time_though_the_server_hangs(
+    server: LocalKafka,
+) -> None:
+    consumer, producer = consumer_of(server), producer_of(server, 30.0)
+    producer.send(numbered("topic", 1))
+    read(consumer, 1)
+
+    with hung(server):
+        assert seconds(lambda: consumer.close(0.5)) < 0.5 + SLACK_S
+        assert seconds(lambda: producer.close(0.5)) < 0.5 + SLACK_S
+
+
+def test_a_poll_returns_in_time_though_the_server_hangs(server: LocalKafka) -> None:
+    consumer = consumer_of(server)
+
+    with hung(server):
+        assert seconds(lambda: consumer.poll(10, 0.5)) < 0.5 + SLACK_S
+
+    consumer.close(5.0)
+
+
+def test_a_send_of_many_stretches_fails_in_time_though_the_server_hangs(
+    server: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KafkaPythonProducer, "MAX_QUEUED_MESSAGES", 10)
+    producer = producer_of(server, 2.0)
+    producer.send(numbered("topic", 1))
+
+    def send(n_messages: int) -> None:
+        with pytest.raises(TransportError, match=server.bootstrap_servers) as raised:
+            producer.send(numbered("topic", n_messages))
+        assert raised.value.retriable
+
+    with hung(server):
+        assert seconds(lambda: send(1_000)) < 2.0 + SLACK_S
+        # Without a connection by now: connecting again is part of it.
+        assert seconds(lambda: send(1)) < 2.0 + SLACK_S
+    producer.send(numbered("topic", 1))
+
+    producer.close(5.0)
+
+
+def test_a_send_is_bounded_as_a_whole_and_not_by_stretch(
+    server: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KafkaPythonProducer, "MAX_QUEUED_MESSAGES", 1)
+    producer = producer_of(server, 1.0)
+    producer.send(numbered("topic", 1))
+
+    # Each stretch takes some ms: a server that is slow, not one that hangs.
+    def send() -> None:
+        with pytest.raises(TransportError, match=r"5000 messages .* within 1 s") as raised:
+            producer.send(numbered("topic", 5_000))
+        assert raised.value.retriable
+
+    assert seconds(send) < 1.0 + SLACK_S
+
+    producer.close(5.0)
+
+
+def test_topics_are_not_said_to_be_missing_by_a_server_that_hangs(
+    server: LocalKafka,
+) -> None:
+    producer = producer_of(server, 30.0)
+
+    def check() -> None:
+        with pytest.raises(TransportError, match=r"no answer .* within 0\.5 s") as raised:
+            producer.check_topics(["topic", "other"], 0.5)
+        assert raised.value.retriable
+
+    with hung(server):
+        assert seconds(check) < 0.5 + SLACK_S
+
+    producer.close(5.0)
+
+
+def test_a_topic_that_the_server_does_not_create_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    properties = kafka_server._PROPERTIES.replace("enable=true", "enable=false")
+    monkeypatch.setattr(kafka_server, "_PROPERTIES", properties)
+    with LocalKafka() as server:
+        producer = producer_of(server, 30.0)
+
+        assert producer.check_topics(["missing", "no topic"], 1.0) == [
+            "missing",
+            "no topic",
+        ]
+        assert producer.check_topics(["missing"], 1.0) == ["missing"]
+        assert producer.check_topics([], 1.0) == []
+
+        producer.close(1.0)
+
+
+def test_a_server_that_goes_away_fails_the_send_in_time_and_leaves_polls_quiet() -> None:
+    with LocalKafka() as server:
+        consumer = KafkaPythonConsumer(
+            bootstrap_servers=server.bootstrap_servers,
+            group_id="group",
+            topic="topic",
+        )
+        producer = KafkaPythonProducer(
+            bootstrap_servers=server.bootstrap_servers,
+            delivery_timeout_s=1.0,
+            connect_timeout_s=1.0,
+        )
+        producer.send(numbered("topic", 1))
+        read(consumer, 1)
+
+    with pytest.raises(TransportError, match=server.bootstrap_servers) as raised:
+        producer.send(numbered("topic", 1))
+    assert raised.value.retriable
+    with pytest.raises(TransportError, match="no server answered"):
+        producer.send(numbered("topic", 1))
+    assert consumer.poll(10, POLL_TIMEOUT_S).records == []
+    producer.close(5.0)
+    consumer.close(1.0)
