@@ -127,7 +127,7 @@ def translated_errors(name: str) -> Iterator[None]:
         raise MessageTooLarge(f"{name}: message too large: {error}") from error
     except FencedInstanceIdError as error:
         raise TransportError(
-            f"{name}: another consumer uses this group_instance_id; each worker needs its own",
+            f"{name}: another consumer has this group_instance_id; each needs its own",
             retriable=False,
         ) from error
     except KafkaError as error:
