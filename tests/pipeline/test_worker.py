@@ -5,121 +5,16 @@ import threading
 import time
 
 import msgspec
-import numpy as np
 import pytest
-import torch
-from prometheus_client import CollectorRegistry
 
 from pipeline import worker
-from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
-from pipeline.decode import Decoder
+from pipeline.alert import Alert, decode
 from pipeline.detector.detector import Detector
-from pipeline.errors import MessageTooLarge, StreamUnreadable, TransportError
-from pipeline.health import Health
-from pipeline.incident import IncidentTracker
-from pipeline.metrics import WorkerMetrics
-from pipeline.records import Message, Partition
-from pipeline.rejection import RejectionLimit
-from pipeline.score import Scorer
-from pipeline.steps import Steps
-from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
-from pipeline.trigger import IncidentRule
-from pipeline.units import Units
-from pipeline.window import SlidingWindows
-from pipeline.worker import Worker
+from pipeline.errors import StreamUnreadable, TransportError
+from pipeline.records import Message
+from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from tests import builders
-
-WINDOW = 8
-N_READINGS = 200
-FAULT = slice(120, 150)
-
-
-class Setup:
-    """A worker on a broker of its own, with everything a test may look at."""
-
-    def __init__(
-        self,
-        broker: MemoryBroker,
-        detector: Detector,
-        max_fraction: float = 1.0,
-        max_units: int = 100,
-        max_records: int = 50,
-    ) -> None:
-        self.broker = broker
-        self.registry = CollectorRegistry()
-        self.health = Health(max_turn_s=60.0, now_s=0.0)
-        self.worker = Worker(
-            steps=Steps(
-                decoder=Decoder(detector.sensors, 1_000_000, max_ahead_s=np.inf),
-                units=Units(max_units),
-                windows=SlidingWindows(detector.window, len(detector.sensors)),
-                scorer=Scorer(detector, torch.device("cpu")),
-                incidents=IncidentTracker(IncidentRule(2, 3, 5)),
-                alerts=AlertEncoder(
-                    "alerts", detector.sensors, DetectorPart("pumps", "sha256:0"), 3
-                ),
-            ),
-            connect=self._connect,
-            producer=MemoryProducer(broker),
-            dead_letters_topic="readings.dead",
-            limit=RejectionLimit(max_fraction, min_records=10, period_s=60.0),
-            metrics=WorkerMetrics(self.registry),
-            health=self.health,
-            max_records=max_records,
-            poll_timeout_s=0.0,
-        )
-
-    def _connect(self, listener: object) -> MemoryConsumer:
-        self.consumer = MemoryConsumer(
-            self.broker,
-            group_id="workers",
-            topic="readings",
-            listener=listener,  # type: ignore[arg-type]
-        )
-        return self.consumer
-
-    def read_all(self) -> None:
-        while self.worker.run_once() is not None:
-            pass
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(name, labels)
-
-    def alerts(self) -> list[Alert]:
-        return [decode(r.value or b"") for r in self.broker.records("alerts")]
-
-
-@pytest.fixture
-def detector() -> Detector:
-    """Its threshold is above every score of the series without the fault."""
-    uncalibrated = builders.detector(window=WINDOW, threshold=1.0)
-    normal_BTF = builders.windows_of(builders.sensor_series(N_READINGS), WINDOW)
-    threshold = 1.5 * float(uncalibrated.score(normal_BTF).score_B.max())
-    return builders.detector(window=WINDOW, threshold=threshold)
-
-
-@pytest.fixture
-def broker() -> MemoryBroker:
-    return MemoryBroker(n_partitions=2)
-
-
-def messages(unit: str, values_NF: np.ndarray) -> list[Message]:
-    return [
-        Message(
-            topic="readings",
-            key=unit.encode(),
-            value=builders.reading_json(
-                unit, 1e9 + i, dict(zip(builders.SENSORS, row, strict=True))
-            ),
-        )
-        for i, row in enumerate(values_NF.tolist())
-    ]
-
-
-def faulty_series() -> np.ndarray:
-    values_NF = builders.sensor_series(N_READINGS).copy()
-    values_NF[FAULT, 1] += 100.0
-    return values_NF
+from tests.workers import FAULT, N_READINGS, WINDOW, Setup, faulty_series, messages, raising
 
 
 def test_a_fault_opens_an_incident_that_names_its_sensor_and_closes_after_it(
@@ -173,7 +68,7 @@ def test_offsets_are_committed_only_after_alerts_are_acknowledged(
     broker.append(messages("pump-7", faulty_series()))
     setup = Setup(broker, detector, max_records=N_READINGS)
     monkeypatch.setattr(
-        MemoryProducer, "send", _raising(TransportError("down", retriable=True))
+        MemoryProducer, "send", raising(TransportError("down", retriable=True))
     )
 
     with pytest.raises(TransportError):
@@ -275,94 +170,6 @@ def test_late_readings_are_counted_and_score_nothing(
     assert scored == 20 - (WINDOW - 1)
 
 
-def test_a_rebalance_shares_the_partitions_and_forgets_the_units_of_those_that_go(
-    detector: Detector,
-) -> None:
-    broker = MemoryBroker(n_partitions=2)
-    broker.append(
-        m for i in range(10) for m in messages(f"pump-{i}", builders.sensor_series(20))
-    )
-    first = Setup(broker, detector)
-    first.read_all()
-    n_units = first.metric("pipeline_units")
-
-    second = Setup(broker, detector)
-    for _ in range(3):
-        first.worker.run_once()
-        second.worker.run_once()
-
-    assert n_units == 10
-    n_shared = [s.metric("pipeline_partitions_assigned") for s in (first, second)]
-    assert n_shared == [1, 1]
-    assert 0 < (first.metric("pipeline_units") or 0) < 10
-    assert sum(broker.committed("workers").values()) == 200
-
-
-@pytest.fixture
-def uncommitted(
-    broker: MemoryBroker, detector: Detector, monkeypatch: pytest.MonkeyPatch
-) -> Setup:
-    """A worker that has read 20 readings and could not commit them yet."""
-    broker.append(messages("pump-7", builders.sensor_series(20)))
-    setup = Setup(broker, detector, max_records=100)
-    with monkeypatch.context() as refusing:
-        refused = TransportError("a rebalance is under way", retriable=True)
-        refusing.setattr(MemoryConsumer, "commit", _raising(refused))
-        setup.worker.run_once()
-    assert broker.committed("workers") == {}
-    return setup
-
-
-BOTH = [Partition("readings", 0), Partition("readings", 1)]
-
-
-def test_a_revoked_partition_is_committed_before_it_goes(uncommitted: Setup) -> None:
-    uncommitted.worker.on_revoked(BOTH)
-
-    assert list(uncommitted.broker.committed("workers").values()) == [20]
-
-
-def test_a_lost_partition_is_not_committed(uncommitted: Setup) -> None:
-    uncommitted.worker.on_lost(BOTH)
-    uncommitted.worker.run_once()
-
-    assert uncommitted.broker.committed("workers") == {}
-    assert uncommitted.metric("pipeline_units") == 0
-
-
-def test_leaving_commits_what_is_finished(uncommitted: Setup) -> None:
-    uncommitted.worker.close(1.0)
-
-    assert list(uncommitted.broker.committed("workers").values()) == [20]
-
-
-def test_a_commit_refused_by_a_rebalance_is_made_up_for(uncommitted: Setup) -> None:
-    uncommitted.worker.run_once()
-
-    assert list(uncommitted.broker.committed("workers").values()) == [20]
-
-
-def test_a_unit_never_takes_over_what_a_forgotten_one_left_behind(
-    detector: Detector,
-) -> None:
-    broker = MemoryBroker()
-    faulty = messages("gone", faulty_series())
-    broker.append(faulty[: FAULT.start + 10])
-    setup = Setup(broker, detector)
-    setup.read_all()
-    assert setup.metric("pipeline_incidents_open") == 1
-
-    setup.worker.on_lost([Partition("readings", 0)])
-    scored_before = setup.metric("pipeline_windows_scored_total", device="cpu") or 0
-    broker.append(messages("new", builders.sensor_series(WINDOW)))
-    setup.read_all()
-
-    scored = setup.metric("pipeline_windows_scored_total", device="cpu")
-    assert scored == scored_before + 1
-    assert setup.metric("pipeline_incidents_open") == 0
-    assert {alert.unit for alert in setup.alerts()} == {"gone"}
-
-
 def test_a_reading_of_a_day_ago_is_a_day_behind(
     broker: MemoryBroker, detector: Detector
 ) -> None:
@@ -395,13 +202,6 @@ def test_a_stop_finishes_the_batch_in_hand(
 
     assert list(broker.committed("workers").values()) == [20]
     assert setup.metric("pipeline_readings_total") == 20
-
-
-def _raising(error: MessageTooLarge | TransportError) -> object:
-    def call(*args: object) -> None:
-        raise error
-
-    return call
 
 
 def test_a_poll_of_large_records_is_worth_several_turns_each_committed(
