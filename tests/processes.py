@@ -7,9 +7,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.kafka_server import LocalKafka
 from pipeline.metrics import totals
 from tests.support import wait_until
 
@@ -112,3 +114,17 @@ def _without_settings() -> dict[str, str]:
     """The environment less what whoever runs the tests has set for workers of his own."""
     ours = ("PIPELINE_", "TRAINER_")
     return {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}
+
+
+@contextmanager
+def hung(server: LocalKafka) -> Iterator[None]:
+    """While this lasts `server` answers nothing, with every connection left open."""
+    assert server._child is not None
+    parent = server._child.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (java,) = map(int, children)
+    os.kill(java, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(java, signal.SIGCONT)

@@ -1,11 +1,7 @@
 """What a Kafka that is gone, or that hangs, costs: a bounded time and a clear line."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +10,7 @@ from pipeline.errors import TransportError
 from pipeline.kafka_server import LocalKafka
 from pipeline.records import Partition
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+from tests.processes import hung
 from tests.support import POLL_TIMEOUT_S, numbered, read
 
 # Of what is bounded by a time-out, beyond it: a busy machine, not another time-out.
@@ -24,20 +21,6 @@ def seconds(call: Callable[[], object]) -> float:
     begin_s = time.monotonic()
     call()
     return time.monotonic() - begin_s
-
-
-@contextmanager
-def hung(server: LocalKafka) -> Iterator[None]:
-    """While this lasts `server` answers nothing, with every connection left open."""
-    assert server._child is not None
-    parent = server._child.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (java,) = map(int, children)
-    os.kill(java, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(java, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
