@@ -13,7 +13,7 @@ from pipeline.records import (
     Record,
     Records,
     Reject,
-    without_records,
+    of_other_records,
 )
 from pipeline.times import END_OF_CALENDAR_S, parse_iso_s
 
@@ -84,7 +84,7 @@ class Decoder:
             )
             for index in sorted(refused)
         ]
-        return without_records(readings, refused), rejects
+        return readings.take(of_other_records(readings, refused)), rejects
 
     def _parse(self, record: Record) -> tuple[list[Any], list[float]]:
         if record.value is None:

@@ -12,9 +12,10 @@ from pipeline.records import (
     Partition,
     Readings,
     Scores,
+    group_starts,
 )
 from pipeline.trigger import IncidentRule, UnitState, transitions
-from pipeline.window import LiveWindows, extended, group_starts, n_to_add
+from pipeline.window import LiveWindows, extended, n_to_add
 
 State = Literal["opened", "updated", "closed"]
 

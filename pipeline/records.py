@@ -157,9 +157,13 @@ class Reject:
     """For a person: what was expected, what came."""
 
 
-def without_records(readings: Readings, refused: set[int]) -> Readings:
-    """`readings` less those of the refused records: a record is taken whole or not."""
-    if not refused:
-        return readings
-    keep_N = ~np.isin(readings.record_N, np.fromiter(refused, dtype=np.int64))
-    return readings.take(np.flatnonzero(keep_N))
+def of_other_records(readings: Readings, refused: set[int]) -> IntArray:
+    """Positions of the readings that are not of these records: a record is taken whole or
+    not at all."""
+    refused_R = np.fromiter(refused, dtype=np.int64)
+    return np.flatnonzero(~np.isin(readings.record_N, refused_R))
+
+
+def group_starts(number_N: IntArray) -> IntArray:
+    """Where, among numbers >= 0 of which equal ones stand together, each group begins."""
+    return np.flatnonzero(np.diff(number_N, prepend=-1))

@@ -11,7 +11,8 @@ from pipeline.records import (
     Readings,
     Records,
     Reject,
-    without_records,
+    group_starts,
+    of_other_records,
 )
 
 TOO_MANY_UNITS = "too_many_units"
@@ -71,7 +72,7 @@ class Units:
             row_N[unknown_N[first]] = [tables[number][unit] for number, unit in names]
         if not refused:
             return readings, row_N, []
-        keep_N = ~np.isin(readings.record_N, np.fromiter(refused, dtype=np.int64))
+        kept = of_other_records(readings, refused)
         rejects = [
             Reject(
                 records.records[index],
@@ -80,7 +81,7 @@ class Units:
             )
             for index in sorted(refused)
         ]
-        return without_records(readings, refused), row_N[keep_N], rejects
+        return readings.take(kept), row_N[kept], rejects
 
     def forget(self, partitions: Collection[Partition]) -> IntArray:
         """Free the rows of these partitions' units and return them, to be cleared."""
@@ -97,6 +98,5 @@ class Units:
 
 def _runs(record_N: IntArray) -> Iterator[tuple[int, slice]]:
     """Each record, and where its readings stand among these: they are in record order."""
-    begins = np.flatnonzero(np.diff(record_N, prepend=-1))
-    for begin, end in pairwise([*begins.tolist(), len(record_N)]):
+    for begin, end in pairwise([*group_starts(record_N).tolist(), len(record_N)]):
         yield int(record_N[begin]), slice(begin, end)

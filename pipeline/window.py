@@ -7,7 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.records import BoolArray, FloatArray, IntArray, Readings, TimeArray
+from pipeline.records import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Readings,
+    TimeArray,
+    group_starts,
+)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -178,8 +185,3 @@ def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArr
     """`array_U` with `n_new` rows more, each holding `fill`."""
     added = np.full((n_new, *array_U.shape[1:]), fill, dtype=array_U.dtype)
     return np.concatenate([array_U, added])
-
-
-def group_starts(row_N: IntArray) -> IntArray:
-    """Where, in rows sorted by unit, each unit's first reading stands."""
-    return np.flatnonzero(np.diff(row_N, prepend=-1))

@@ -50,6 +50,11 @@ class Turn:
     scores: Scores
     decisions: Decisions
 
+    @property
+    def rejects(self) -> list[Reject]:
+        """Every record that was dead-lettered."""
+        return self.unreadable + self.refused
+
 
 class Worker:
     """Owns the order of the steps, what is polled and not yet processed, and the offsets
@@ -148,7 +153,7 @@ class Worker:
             records, decoded, unreadable, readings, refused, windows, scores, decisions
         )
         self._count(turn, taken_at_s)
-        self._log_rejects(unreadable + refused)
+        self._log_rejects(turn.rejects)
         self._log_incidents(decisions.events)
         return turn
 
@@ -215,7 +220,7 @@ class Worker:
         device = self._steps.scorer.device_type
         metrics.windows_scored.labels(device).inc(len(turn.windows))
         metrics.score.observe(turn.scores.score_B)
-        for reject in turn.unreadable + turn.refused:
+        for reject in turn.rejects:
             metrics.records_rejected.labels(reject.reason).inc()
         if len(turn.readings):
             newest_s = float(turn.readings.time_s_N.max())

@@ -173,6 +173,14 @@ def detector(
     )
 
 
+def quiet_detector(n_readings: int, window: int) -> Detector:
+    """Its threshold is above every score of that many readings of `sensor_series`."""
+    uncalibrated = detector(window=window, threshold=1.0)
+    normal_BTF = windows_of(sensor_series(n_readings), window)
+    highest = float(uncalibrated.score(normal_BTF).score_B.max())
+    return detector(window=window, threshold=1.5 * highest)
+
+
 def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Manifest:
     """What stands in the manifest of `detector`, less its files."""
     shape = detector.network.shape

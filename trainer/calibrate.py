@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.events import watched_s
-from pipeline.records import FloatArray, IntArray, TimeArray
+from pipeline.records import FloatArray, IntArray, TimeArray, group_starts
 from pipeline.trigger import IncidentRule, UnitState, transitions
 
 MAX_CANDIDATES = 500
@@ -110,7 +110,7 @@ def poisson_upper(n_events: int, confidence: float = 0.95) -> float:
 
 def _bounds(unit_B: IntArray) -> Iterator[tuple[int, int]]:
     """Where each unit's windows begin and end."""
-    return pairwise([0, *(np.flatnonzero(np.diff(unit_B)) + 1).tolist(), len(unit_B)])
+    return pairwise([*group_starts(unit_B).tolist(), len(unit_B)])
 
 
 def _candidates(error_B: FloatArray) -> Iterator[float]:

@@ -19,10 +19,7 @@ torch.set_num_threads(1)
 @pytest.fixture
 def detector() -> Detector:
     """Its threshold is above every score of the series without the fault."""
-    uncalibrated = builders.detector(window=WINDOW, threshold=1.0)
-    normal_BTF = builders.windows_of(builders.sensor_series(N_READINGS), WINDOW)
-    threshold = 1.5 * float(uncalibrated.score(normal_BTF).score_B.max())
-    return builders.detector(window=WINDOW, threshold=threshold)
+    return builders.quiet_detector(N_READINGS, WINDOW)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The `pipeline` command line, as a user meets it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,15 @@ def test_a_worker_without_a_detector_says_which_setting_is_missing() -> None:
 
     assert done.returncode == 2
     assert done.stderr == "error: PIPELINE_DETECTOR is not set\n"
+
+
+def test_help_needs_neither_torch_nor_kafka() -> None:
+    listing = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stderr
+    imported = {line.rpartition("|")[2].strip() for line in listing.splitlines()}
+    assert imported.isdisjoint({"torch", "kafka", "numpy"})

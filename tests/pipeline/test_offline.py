@@ -19,10 +19,8 @@ WINDOW = 8
 
 @pytest.fixture
 def detector_folder(tmp_path: Path) -> Path:
-    detector = builders.detector(window=WINDOW, threshold=1.0)
-    normal_BTF = builders.windows_of(builders.sensor_series(300), WINDOW)
-    threshold = 1.5 * float(detector.score(normal_BTF).score_B.max())
-    detector = builders.detector(window=WINDOW, threshold=threshold)
+    detector = builders.quiet_detector(300, WINDOW)
+    normal_BTF = builders.windows_of(builders.sensor_series(20), WINDOW)
     folder = tmp_path / "detector"
     artifact.save(folder, detector, normal_BTF[:4], builders.manifest(detector))
     return folder
