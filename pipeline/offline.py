@@ -1,9 +1,10 @@
 """`pipeline score`: a file through the worker's own steps, on the in-memory transport."""
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.files import written_whole
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
-from pipeline.records import Message
+from pipeline.records import BoolArray, FloatArray, Message
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
 from pipeline.settings import DecodeSettings
@@ -26,6 +27,20 @@ from pipeline.worker import Turn, Worker
 CHUNK_ROWS = 10_000
 """Rows that are records in memory at a time; one chunk is one poll."""
 EMPTY = ""
+
+
+class ScoredRows(NamedTuple):
+    """Consecutive rows of a table, as the worker's steps saw them."""
+
+    begin: int
+    """The first row's number in the table."""
+    score_N: FloatArray
+    """1.0 is the threshold; NaN where there is no score: until a unit's first window is
+    full, and for a row older than one of its unit before it."""
+    is_anomalous_N: BoolArray
+    """Whether the row's unit is in an incident; False without a score."""
+    contribution_NF: FloatArray
+    """Each sensor's share of the error; NaN without a score."""
 
 
 def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
@@ -44,7 +59,11 @@ def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
     table = read_table(data)
     check_sensors(loaded, table, data)
     with written_whole(out, "the scores") as file:
-        _write(loaded, scorer, table, file)
+        writer = csv.writer(file, lineterminator="\n")
+        shares = (f"contribution_{sensor}" for sensor in loaded.detector.sensors)
+        writer.writerow(["time", "unit", "score", "is_anomalous", *shares])
+        for rows in scored_rows(loaded, scorer, table):
+            writer.writerows(_lines(rows, table))
 
 
 def check_sensors(loaded: LoadedDetector, table: Table, data: Path) -> None:
@@ -77,23 +96,41 @@ def messages(table: Table, topic: str, begin: int, end: int) -> Iterator[Message
         yield Message(topic=topic, key=unit.encode(), value=encoder.encode(reading))
 
 
-def _write(loaded: LoadedDetector, scorer: Scorer, table: Table, file: TextIO) -> None:
-    sensors = loaded.detector.sensors
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["time", "unit", "score", "is_anomalous", *(f"contribution_{s}" for s in sensors)]
-    )
+def scored_rows(
+    loaded: LoadedDetector, scorer: Scorer, table: Table
+) -> Iterator[ScoredRows]:
+    """Put a table through the worker's own steps, in the order of the file.
+
+    Args:
+        loaded: the detector.
+        scorer: the same detector's, on its device.
+        table: with all of the detector's sensors, see `check_sensors`.
+    """
     broker = MemoryBroker()
     worker = _worker(loaded, scorer, broker)
+    n_sensors = len(loaded.detector.sensors)
     for begin in range(0, len(table), CHUNK_ROWS):
         end = min(begin + CHUNK_ROWS, len(table))
         broker.append(messages(table, "readings", begin, end))
         while (turn := worker.run_once()) is not None:
-            writer.writerows(_rows(turn, table, begin, len(sensors)))
+            yield _scored(turn, begin, n_sensors)
             begin += len(turn.records.records)
         for topic in ("readings", "alerts", "readings.dead"):
             broker.truncate(topic)
     worker.close(0.0)
+
+
+def _scored(turn: Turn, begin: int, n_sensors: int) -> ScoredRows:
+    # Each record holds one reading here.
+    row_B = turn.readings.record_N[turn.windows.reading_B]
+    n_rows = len(turn.records.records)
+    score_N = np.full(n_rows, np.nan, dtype=np.float32)
+    is_anomalous_N = np.zeros(n_rows, dtype=np.bool_)
+    contribution_NF = np.full((n_rows, n_sensors), np.nan, dtype=np.float32)
+    score_N[row_B] = turn.scores.score_B
+    is_anomalous_N[row_B] = turn.decisions.is_open_B
+    contribution_NF[row_B] = turn.scores.contribution_BF
+    return ScoredRows(begin, score_N, is_anomalous_N, contribution_NF)
 
 
 def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Worker:
@@ -121,24 +158,22 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
     )
 
 
-def _rows(turn: Turn, table: Table, begin: int, n_sensors: int) -> Iterator[list[object]]:
-    """One line of the CSV for each row of the chunk that starts at `begin`."""
-    # Each record holds one reading here.
-    rows_of_windows = turn.readings.record_N[turn.windows.reading_B].tolist()
-    window_of = {row: b for b, row in enumerate(rows_of_windows)}
-    for index in range(len(turn.records.records)):
-        row = begin + index
-        line: list[object] = [
-            iso_time(table.time_s_N[row]),
-            table.units[table.unit_N[row]],
-        ]
-        b = window_of.get(index)
-        if b is None:
-            yield [*line, EMPTY, 0, *([EMPTY] * n_sensors)]
-            continue
-        yield [
-            *line,
-            f"{turn.scores.score_B[b]:.6g}",
-            int(turn.decisions.is_open_B[b]),
-            *(f"{share:.4g}" for share in turn.scores.contribution_BF[b]),
-        ]
+def _lines(rows: ScoredRows, table: Table) -> Iterator[list[object]]:
+    """One line of the CSV for each row."""
+    for index, (score, is_anomalous, share_F) in enumerate(
+        zip(
+            rows.score_N.tolist(),
+            rows.is_anomalous_N.tolist(),
+            rows.contribution_NF.tolist(),
+            strict=True,
+        )
+    ):
+        row = rows.begin + index
+        unit = table.units[table.unit_N[row]]
+        shares = [_text(share, ".4g") for share in share_F]
+        time = iso_time(table.time_s_N[row])
+        yield [time, unit, _text(score, ".6g"), int(is_anomalous), *shares]
+
+
+def _text(value: float, digits: str) -> str:
+    return EMPTY if math.isnan(value) else format(value, digits)

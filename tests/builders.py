@@ -211,10 +211,13 @@ def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Man
         versions={"python": "3.11"},
         weights=FilePart("", ""),
         golden=FilePart("", ""),
+        reference=FilePart("", ""),
     )
 
 
 GOLDEN_BTF = windows_of(sensor_series(20))
+REFERENCE_BTF = windows_of(sensor_series(100))
+"""A sample of normal readings."""
 
 
 def saved_detector(
@@ -223,4 +226,4 @@ def saved_detector(
     """Write an untrained detector; `of_manifest` replaces fields of its manifest."""
     built = detector(family, seed=seed)
     fields = msgspec.structs.replace(manifest(built, family), **of_manifest)
-    return save(folder, built, GOLDEN_BTF, fields)
+    return save(folder, built, GOLDEN_BTF, REFERENCE_BTF, fields)

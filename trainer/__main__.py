@@ -118,6 +118,48 @@ def report(
         print(line)
 
 
+@app.command()
+def evaluate(
+    detector: Annotated[Path, typer.Argument(help="Detector folder.")],
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet with a column label.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="HTML file to write: figures and pictures.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure a detector on labelled readings, beside baselines on the same."""
+    from pipeline.logs import configure_logs
+
+    configure_logs("warning", "auto")
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from trainer.evaluate_show import evaluate_file, json_text, show_evaluation
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("scoring", total=1.0)
+        evaluation = evaluate_file(
+            detector,
+            data,
+            page,
+            device,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    if as_json:
+        print(json_text(evaluation))
+        return
+    show_evaluation(evaluation)
+    if page is not None:
+        print(f"page written: {page}")
+
+
 def main() -> None:
     """The `trainer` command."""
     exit_with_one_line(app)

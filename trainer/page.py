@@ -1,16 +1,15 @@
 """The report as one HTML page: words and pictures into the template."""
 
 import math
-from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
-from pipeline.events import Match, Span, duration_text, summary_lines
+from pipeline.events import Match, Span, summary_lines
 from pipeline.records import FloatArray
-from pipeline.times import iso_time, parse_iso_s
+from pipeline.times import parse_iso_s
 from trainer.incidents import Incident
+from trainer.page_template import family_words, page_template, style_sheet
 from trainer.pictures import Bar, score_picture, sensor_picture, timeline
 from trainer.report import Report, Zoom
 from trainer.review import UnitReview
@@ -21,22 +20,11 @@ MIN_PER_UNIT, MAX_PER_UNIT = 8, 24
 MAX_EVENT_ROWS = 100
 MAX_INCIDENT_ROWS = 200
 N_TOP_SENSORS = 3
-MAX_NAME = 60
-"""Letters of a name that are shown."""
-FAMILY_WORDS = {"ae": "autoencoder", "vae": "variational autoencoder"}
 
 
 def render(report: Report) -> str:
     """The page. Whatever comes from data is escaped by the template."""
-    files = resources.files("trainer")
-    # Everything that is put in is escaped; only pictures, whose text is ours, are not.
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        name=_name, number=number_text, time=_time_text(report), duration=duration_text
-    )
-    template = environment.from_string((files / "page.html.j2").read_text("utf-8"))
+    template = page_template("page.html.j2", report.step_s)
     numbers = {id(i): n for n, i in enumerate(report.incidents, start=1)}
     notes = list(report.notes)
     n_sensors = len(report.loaded.detector.sensors)
@@ -46,10 +34,10 @@ def render(report: Report) -> str:
             "with the largest part in what was unusual."
         )
     return template.render(
-        style=(files / "page.css").read_text("utf-8"),
+        style=style_sheet(),
         report=report,
         manifest=report.loaded.manifest,
-        family=_family(report),
+        family=family_words(report.loaded),
         trained=tuple(
             parse_iso_s(time)
             for time in (
@@ -65,40 +53,6 @@ def render(report: Report) -> str:
         near={numbers[id(z.incident)] for z in report.zooms if z.incident is not None},
         notes=notes,
     )
-
-
-def number_text(value: float | None) -> str:
-    """Three digits that count, as people write numbers; a dash for no number."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    if not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.2e}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _name(text: str) -> str:
-    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
-
-
-def _time_text(report: Report) -> Any:
-    """A filter for times, with seconds only where readings come that often."""
-    with_seconds = report.step_s < 60
-
-    def time_text(time_s: float) -> str:
-        text = iso_time(time_s)
-        return text[:10] + " " + text[11 : 19 if with_seconds else 16]
-
-    return time_text
-
-
-def _family(report: Report) -> str:
-    family = report.loaded.manifest.model.family
-    words = FAMILY_WORDS.get(family)
-    return f"{words} ({family.upper()})" if words else family
 
 
 def _summary(report: Report) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def timeline(curves: Curves, events: Sequence[Bar], incidents: Sequence[Bar]) ->
         lanes.spines["left"].set_visible(False)
         _time_axis(lanes, curves, 10)
         score.tick_params(labelbottom=False, length=0)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def score_picture(curves: Curves, bars: Sequence[Bar]) -> str:
@@ -108,7 +108,7 @@ def score_picture(curves: Curves, bars: Sequence[Bar]) -> str:
         _draw_score(axes, curves)
         _shade(axes, curves, bars)
         _time_axis(axes, curves, 5)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def sensor_picture(curves: Curves, sensor: int, bars: Sequence[Bar]) -> str:
@@ -122,7 +122,7 @@ def sensor_picture(curves: Curves, sensor: int, bars: Sequence[Bar]) -> str:
         axes.margins(y=0.12)
         axes.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
         _time_axis(axes, curves, 5)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def merged(spans: Sequence[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
@@ -225,7 +225,7 @@ def _time_axis(axes: Axes, curves: Curves, n_ticks: int) -> None:
     axes.set_xlim(curves.first_s / DAY_S, last_s / DAY_S)
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
     """The figure as an `svg` element for a page: small, and in the page's colours."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))

@@ -56,15 +56,20 @@ def _summary(report: Report) -> list[str]:
     return summary_lines(report.comparison, promised, report.unit_days)
 
 
-def check_writable(out: Path, inputs: Sequence[Path]) -> None:
-    """Raise InputError if `out` is a folder, one of the inputs, or nowhere to write."""
+def check_writable(out: Path, inputs: Sequence[Path], option: str = "--out") -> None:
+    """Raise InputError if `out` is a folder, one of the inputs, or nowhere to write.
+
+    `option` is what the user gave it by, for messages.
+    """
     try:
         if out.is_dir():
-            raise InputError(f"--out {out}: expected a file to write, it is a folder")
+            raise InputError(f"{option} {out}: expected a file to write, it is a folder")
         if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
-            raise InputError(f"--out {out}: it would replace what it is made from")
+            raise InputError(f"{option} {out}: it would replace what it is made from")
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{option} {out}: cannot be written: {error.strerror}") from error
     folder = out.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"--out {out}: cannot be written: {folder} is no writable folder")
+        raise InputError(
+            f"{option} {out}: cannot be written: {folder} is no writable folder"
+        )

@@ -31,6 +31,7 @@ from pipeline.score import Scorer, choose_device
 from pipeline.settings import parse_trigger
 from pipeline.times import iso_time
 from pipeline.trigger import IncidentRule
+from trainer.baselines import reference_windows
 from trainer.calibrate import Calibration, calibrate
 from trainer.fit import Epoch, FitSettings, Fitted, fit_network
 from trainer.history import History
@@ -121,9 +122,11 @@ def train(
         versions=_versions(),
         weights=FilePart("", ""),
         golden=FilePart("", ""),
+        reference=FilePart("", ""),
     )
     golden_BTF = _golden_windows(parts, error_B)
-    loaded = artifact.save(out, detector, golden_BTF, manifest)
+    reference_BTF = reference_windows(parts.training)
+    loaded = artifact.save(out, detector, golden_BTF, reference_BTF, manifest)
     return Trained(loaded, fitted, calibration, parts, fit_seconds)
 
 

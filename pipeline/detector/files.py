@@ -1,4 +1,4 @@
-"""The three files of a detector's folder, and reading them."""
+"""The four files of a detector's folder, and reading them."""
 
 import os
 import stat
@@ -9,10 +9,14 @@ from pipeline.errors import DetectorError
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.safetensors"
-NAMES = (MANIFEST, WEIGHTS, GOLDEN)
+REFERENCE = "reference.safetensors"
+NAMES = (MANIFEST, WEIGHTS, GOLDEN, REFERENCE)
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_TENSORS_BYTES = 2 * 2**30
+MAX_REFERENCE_BYTES = 4 * 2**20
+"""Of the values alone; the file's header adds less than `MAX_HEADER_BYTES`."""
+MAX_HEADER_BYTES = 4096
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
@@ -32,13 +36,27 @@ def read_file(path: Path, max_bytes: int) -> bytes:
             # grows meanwhile is cut off here, and its digest is that of no detector.
             return opened.read(status.st_size)
     except OSError as error:
-        raise DetectorError(
-            f"{path}: cannot be read ({error.strerror}); expected a detector's folder, "
-            "as `trainer fit` writes it"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def check_there(path: Path) -> None:
+    """Raise DetectorError unless this is a plain file, without reading it."""
+    try:
+        is_file = stat.S_ISREG(path.lstat().st_mode)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not is_file:
+        raise DetectorError(f"{path}: expected a file")
 
 
 def one_line(error: Exception) -> str:
     """A library's message as part of one of ours: it may hold line breaks of its own, or
     of a file's content."""
     return " ".join(str(error).split())
+
+
+def _unreadable(path: Path, error: OSError) -> DetectorError:
+    return DetectorError(
+        f"{path}: cannot be read ({error.strerror}); expected a detector's folder, "
+        "as `trainer fit` writes it"
+    )

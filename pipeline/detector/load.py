@@ -16,9 +16,13 @@ from pipeline.detector.families import FAMILIES, build_network
 from pipeline.detector.files import (
     GOLDEN,
     MANIFEST,
+    MAX_HEADER_BYTES,
     MAX_MANIFEST_BYTES,
+    MAX_REFERENCE_BYTES,
     MAX_TENSORS_BYTES,
+    REFERENCE,
     WEIGHTS,
+    check_there,
     one_line,
     read_file,
 )
@@ -71,6 +75,42 @@ def load(folder: Path) -> LoadedDetector:
     return _loaded(folder, text_now)
 
 
+def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
+    """The sample of normal readings that stands beside a detector, verified.
+
+    Returns:
+        Short windows of the training rows, shape (B, t, F) with t at most the detector's
+        T, in the order of units and time; in the sensors' own units, NaN where missing.
+
+    Raises:
+        DetectorError: the file is not the one that the detector was saved with, or does
+            not hold such windows.
+    """
+    limit = MAX_REFERENCE_BYTES + MAX_HEADER_BYTES
+    content = _verified(folder, REFERENCE, loaded.manifest.reference, limit)
+    detector = loaded.detector
+    try:
+        windows_BTF: FloatArray = safetensors.numpy.load(content)["windows"]
+    except _UNREADABLE as error:
+        raise DetectorError(
+            f"{folder / REFERENCE}: expected windows: {one_line(error)}"
+        ) from error
+    if (
+        windows_BTF.dtype != np.float32
+        or windows_BTF.ndim != 3
+        or windows_BTF.shape[2] != len(detector.sensors)
+        or not 1 <= windows_BTF.shape[1] <= detector.window
+        or len(windows_BTF) == 0
+        or np.isinf(windows_BTF).any()
+    ):
+        raise DetectorError(
+            f"{folder / REFERENCE}: expected windows of at most {detector.window} readings "
+            f"of {len(detector.sensors)} sensors, finite or missing, in float32, got "
+            f"{windows_BTF.dtype} {windows_BTF.shape}"
+        )
+    return windows_BTF
+
+
 def _loaded(folder: Path, text: bytes) -> LoadedDetector:
     manifest = manifests.decode(text, str(folder / MANIFEST))
     if manifest.model.family not in FAMILIES:
@@ -80,6 +120,8 @@ def _loaded(folder: Path, text: bytes) -> LoadedDetector:
         )
     weights = _verified(folder, WEIGHTS, manifest.weights)
     golden = _verified(folder, GOLDEN, manifest.golden)
+    _check_name(folder, REFERENCE, manifest.reference)
+    check_there(folder / REFERENCE)
     detector = Detector(
         sensors=tuple(manifest.sensors),
         network=_network(folder, manifest, weights),
@@ -149,13 +191,19 @@ def _check_golden(folder: Path, detector: Detector, content: bytes) -> None:
         )
 
 
-def _verified(folder: Path, name: str, part: FilePart) -> bytes:
-    # The name is ours, not the manifest's: a manifest cannot point outside its folder.
-    if part.file != name:
-        raise DetectorError(f"{folder}: expected a file {name!r}, got {part.file!r}")
-    content = read_file(folder / name, MAX_TENSORS_BYTES)
+def _verified(
+    folder: Path, name: str, part: FilePart, max_bytes: int = MAX_TENSORS_BYTES
+) -> bytes:
+    _check_name(folder, name, part)
+    content = read_file(folder / name, max_bytes)
     if hashlib.sha256(content).hexdigest() != part.sha256:
         raise DetectorError(
             f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged"
         )
     return content
+
+
+def _check_name(folder: Path, name: str, part: FilePart) -> None:
+    # The name is ours, not the manifest's: a manifest cannot point outside its folder.
+    if part.file != name:
+        raise DetectorError(f"{folder}: expected a file {name!r}, got {part.file!r}")

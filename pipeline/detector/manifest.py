@@ -98,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     weights: FilePart
     golden: FilePart
+    reference: FilePart
 
     def __post_init__(self) -> None:
         n_sensors = len(self.sensors)

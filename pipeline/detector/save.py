@@ -17,11 +17,12 @@ from pipeline.detector.files import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     NAMES,
+    REFERENCE,
     WEIGHTS,
     one_line,
     read_file,
 )
-from pipeline.detector.load import LoadedDetector, load
+from pipeline.detector.load import LoadedDetector, load, load_reference
 from pipeline.detector.manifest import FilePart, Manifest
 from pipeline.detector.replace import remove_detector, replace_folder
 from pipeline.errors import DetectorError, InputError
@@ -32,6 +33,7 @@ def save(
     folder: Path,
     detector: Detector,
     golden_BTF: FloatArray,
+    reference_BTF: FloatArray,
     manifest_without_files: Manifest,
 ) -> LoadedDetector:
     """Write a detector's folder and return it, loaded back and verified.
@@ -39,6 +41,14 @@ def save(
     It is written under a temporary name beside `folder` and renamed, so that nobody ever
     sees half of one. A detector that stands there is replaced; anything else is not. Where
     `folder` is a link, the folder it points to is written, and the link stays.
+
+    Args:
+        folder: where; its parents are made.
+        detector: what is saved.
+        golden_BTF: windows whose scores are recorded, and checked on every load.
+        reference_BTF: short windows of the training rows, in the sensors' own units, NaN
+            where missing; see `load_reference`.
+        manifest_without_files: everything else.
 
     Raises:
         InputError: `folder` holds something that is not a detector, or cannot be written.
@@ -51,7 +61,9 @@ def save(
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {one_line(error)}") from error
     try:
-        loaded = _write(building, detector, golden_BTF, manifest_without_files)
+        loaded = _write(
+            building, detector, golden_BTF, reference_BTF, manifest_without_files
+        )
         # Again, for what was put there meanwhile.
         refuse_other_content(folder)
         replace_folder(building, target)
@@ -82,7 +94,7 @@ def refuse_other_content(folder: Path) -> None:
     """Raise InputError if `folder` is in use for anything but a detector.
 
     A detector, of whatever version, is a folder whose manifest says so and that holds its
-    three files and no other: what is replaced is deleted, so nothing else may be in it.
+    four files and no other: what is replaced is deleted, so nothing else may be in it.
     """
     target = _resolved(folder)
     try:
@@ -120,21 +132,28 @@ def _resolved(folder: Path) -> Path:
 
 
 def _write(
-    building: Path, detector: Detector, golden_BTF: FloatArray, without_files: Manifest
+    building: Path,
+    detector: Detector,
+    golden_BTF: FloatArray,
+    reference_BTF: FloatArray,
+    without_files: Manifest,
 ) -> LoadedDetector:
     state = detector.network.state_dict()
     weights = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     # safetensors writes an array's memory as it lies, strides or not.
     golden_BTF = np.ascontiguousarray(golden_BTF)
     golden = {"windows": golden_BTF, "scores": detector.score(golden_BTF).score_B}
+    reference = {"windows": np.ascontiguousarray(reference_BTF)}
     manifest = msgspec.structs.replace(
         without_files,
         # As bytes: its own writing to a file raises no OSError when the disk is full.
         weights=_write_part(building, WEIGHTS, safetensors.torch.save(weights)),
         golden=_write_part(building, GOLDEN, safetensors.numpy.save(golden)),
+        reference=_write_part(building, REFERENCE, safetensors.numpy.save(reference)),
     )
     (building / MANIFEST).write_bytes(manifests.encode(manifest))
     loaded = load(building)
+    load_reference(building, loaded)
     # For the worker, which mostly runs as another user.
     building.chmod(0o755)
     for file in building.iterdir():

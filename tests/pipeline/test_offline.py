@@ -22,7 +22,8 @@ def detector_folder(tmp_path: Path) -> Path:
     detector = builders.quiet_detector(300, WINDOW)
     normal_BTF = builders.windows_of(builders.sensor_series(20), WINDOW)
     folder = tmp_path / "detector"
-    artifact.save(folder, detector, normal_BTF[:4], builders.manifest(detector))
+    manifest = builders.manifest(detector)
+    artifact.save(folder, detector, normal_BTF[:4], normal_BTF, manifest)
     return folder
 
 

@@ -29,7 +29,8 @@ def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     detector = builders.quiet_detector(N_READINGS, WINDOW)
     normal_BTF = builders.windows_of(builders.sensor_series(N_READINGS), WINDOW)
     folder = tmp_path_factory.mktemp("detectors") / "pumps"
-    artifact.save(folder, detector, normal_BTF[::50], builders.manifest(detector))
+    manifest = builders.manifest(detector)
+    artifact.save(folder, detector, normal_BTF[::50], normal_BTF, manifest)
     return folder
 
 

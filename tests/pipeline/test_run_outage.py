@@ -30,7 +30,8 @@ def settings(server: LocalKafka, tmp_path: Path) -> dict[str, str]:
     """A detector to which everything is an anomaly, so that every batch has alerts."""
     detector = builders.detector(window=WINDOW, threshold=1e-9)
     golden_BTF = builders.windows_of(builders.sensor_series(20), WINDOW)
-    artifact.save(tmp_path / "d", detector, golden_BTF, builders.manifest(detector))
+    manifest = builders.manifest(detector)
+    artifact.save(tmp_path / "d", detector, golden_BTF, golden_BTF, manifest)
     return {
         "PIPELINE_DETECTOR": str(tmp_path / "d"),
         "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": server.bootstrap_servers,

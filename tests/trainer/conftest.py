@@ -14,12 +14,15 @@ from tests.trainer.reporting import (
     FAULT,
     HOSTILE_SENSOR,
     WINDOW,
+    Evaluated,
     OnDisk,
     Page,
     Reported,
     series_with_fault,
     write_table,
 )
+from trainer.evaluate import Evaluation
+from trainer.evaluate_show import evaluate_file
 from trainer.report_file import write_report
 from trainer.settings import TrainerSettings
 from trainer.train import Trained, train
@@ -89,3 +92,20 @@ def reported(detector: OnDisk, tmp_path: Path) -> Reported:
         return Page(out.read_text())
 
     return report
+
+
+@pytest.fixture
+def evaluated(detector: OnDisk, tmp_path: Path) -> Evaluated:
+    """Evaluates a table, by default of one unit with one fault, labelled."""
+
+    def evaluate(
+        values_by_unit: dict[str, FloatArray] | None = None,
+        labelled: Sequence[int] | None = FAULT,
+        times_s: Sequence[float] | None = None,
+    ) -> Evaluation:
+        values_by_unit = values_by_unit or {"pump-7": series_with_fault()}
+        path = tmp_path / "stream.parquet"
+        write_table(path, detector.sensors, values_by_unit, labelled, times_s)
+        return evaluate_file(detector.folder, path, None, "cpu")
+
+    return evaluate

@@ -1,4 +1,4 @@
-"""Tables, alerts and pages, as the tests of `trainer report` need them."""
+"""Tables, alerts and pages, as the tests of `report` and `evaluate` need them."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import pyarrow.parquet
 from pipeline.records import FloatArray
 from pipeline.times import iso_time
 from tests import builders
+from trainer.evaluate import Evaluation
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{"
 HOSTILE_SENSOR = "<script>alert('x')</script>&$x_{"
@@ -111,3 +112,4 @@ class Page(HTMLParser):
 
 
 Reported: TypeAlias = Callable[..., Page]
+Evaluated: TypeAlias = Callable[..., Evaluation]

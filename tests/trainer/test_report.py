@@ -19,7 +19,7 @@ from tests.trainer.reporting import (
     alert_line,
     series_with_fault,
 )
-from trainer.page import number_text
+from trainer.page_template import number_text
 
 
 def test_a_labelled_fault_is_found(reported: Reported) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detector.artifact import GOLDEN, MANIFEST, WEIGHTS, load
+from pipeline.detector.artifact import GOLDEN, MANIFEST, REFERENCE, WEIGHTS, load
 from pipeline.detector.families import FAMILIES
 from pipeline.errors import InputError
 from tests import builders
@@ -33,9 +33,9 @@ def test_a_saved_and_loaded_detector_scores_the_same_to_the_bit(
     assert saved.manifest == loaded.manifest
 
 
-def test_a_folder_holds_three_files_that_anyone_may_read(folder: Path) -> None:
+def test_a_folder_holds_four_files_that_anyone_may_read(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [MANIFEST, WEIGHTS, GOLDEN]
+        [MANIFEST, WEIGHTS, GOLDEN, REFERENCE]
     )
     assert folder.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in folder.parent.iterdir()] == ["pumps"]
@@ -57,7 +57,7 @@ def test_saving_replaces_a_detector(folder: Path) -> None:
 
     assert load(folder).digest == saved.digest
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [MANIFEST, WEIGHTS, GOLDEN]
+        [MANIFEST, WEIGHTS, GOLDEN, REFERENCE]
     )
     assert [path.name for path in folder.parent.iterdir()] == ["pumps"]
 

@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from pipeline.detector import manifest as manifests
-from pipeline.detector.artifact import GOLDEN, MANIFEST, WEIGHTS, load
+from pipeline.detector.artifact import GOLDEN, MANIFEST, REFERENCE, WEIGHTS, load
 from pipeline.errors import DetectorError
 from tests.builders import GOLDEN_BTF, saved_detector
 
@@ -21,7 +21,8 @@ from tests.builders import GOLDEN_BTF, saved_detector
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the manifest's fields, and its digests of itself and of the other files."""
     fields = json.loads((folder / MANIFEST).read_text())
-    for part, name in (("weights", WEIGHTS), ("golden", GOLDEN)):
+    parts = {"weights": WEIGHTS, "golden": GOLDEN, "reference": REFERENCE}
+    for part, name in parts.items():
         content = (folder / name).read_bytes()
         fields[part]["sha256"] = hashlib.sha256(content).hexdigest()
     change(fields)
@@ -44,6 +45,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
         "versions",
         "weights",
         "golden",
+        "reference",
         "digest",
     ],
 )
@@ -88,7 +90,7 @@ def test_one_flipped_bit_is_refused(name: str, position: int, folder: Path) -> N
         load(folder)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, GOLDEN])
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, GOLDEN, REFERENCE])
 def test_a_missing_file_is_named(name: str, folder: Path) -> None:
     (folder / name).unlink()
 
@@ -96,7 +98,7 @@ def test_a_missing_file_is_named(name: str, folder: Path) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, GOLDEN])
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, GOLDEN, REFERENCE])
 def test_a_link_is_refused(name: str, folder: Path) -> None:
     (folder / name).rename(folder.parent / "elsewhere")
     (folder / name).symlink_to(folder.parent / "elsewhere")
