@@ -14,8 +14,9 @@ from pipeline.records import (
     Scores,
     group_starts,
 )
+from pipeline.trail import extended, n_to_add
 from pipeline.trigger import IncidentRule, UnitState, transitions
-from pipeline.window import LiveWindows, extended, n_to_add
+from pipeline.window import LiveWindows
 
 State = Literal["opened", "updated", "closed"]
 
@@ -110,7 +111,7 @@ class IncidentTracker:
         poll = _Poll(readings, windows, scores)
         for group in np.flatnonzero(is_active_G).tolist():
             span = slice(int(first_G[group]), int(end_G[group]))
-            for first, last in self._follow(poll, over_B, span, events):
+            for first, last in self._follow(poll, span, events):
                 is_open_B[first:last] = True
         return Decisions(events, is_open_B)
 
@@ -124,7 +125,7 @@ class IncidentTracker:
             self._open.pop(row, None)
 
     def _follow(
-        self, poll: "_Poll", over_B: BoolArray, span: slice, events: list[Event]
+        self, poll: "_Poll", span: slice, events: list[Event]
     ) -> list[tuple[int, int]]:
         """Follow one unit through its windows in `span`, appending to `events`.
 
@@ -140,7 +141,7 @@ class IncidentTracker:
         # Of the incident that is open, where there is one.
         begin = untold = span.start
         ranges: list[tuple[int, int]] = []
-        for index, opens in transitions(over_B[span], self._rule, state):
+        for index, opens in transitions(poll.scores.score_B[span], self._rule, state):
             b = span.start + index
             if opens:
                 self._open[row] = poll.opened(b)

@@ -103,10 +103,11 @@ def scored_rows(
 
     Args:
         loaded: the detector.
-        scorer: the same detector's, on its device.
+        scorer: the same detector's, on its device. What it remembers is forgotten.
         table: with all of the detector's sensors, see `check_sensors`.
     """
     broker = MemoryBroker()
+    scorer.forget_all()
     worker = _worker(loaded, scorer, broker)
     n_sensors = len(loaded.detector.sensors)
     for begin in range(0, len(table), CHUNK_ROWS):

@@ -58,7 +58,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
             "worker_started",
             detector=loaded.manifest.name,
             digest=loaded.digest,
-            model=loaded.manifest.model.family,
+            model=loaded.manifest.model,
             device=scorer.device_type,
             http_port=server.port,
             readings_topic=settings.kafka.readings_topic,
@@ -140,6 +140,7 @@ def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     """`max_units`, or fewer where the detector's windows would take too much memory."""
     detector = loaded.detector
     unit_bytes = SlidingWindows.bytes_per_unit(detector.window, len(detector.sensors))
+    unit_bytes += detector.memory().bytes_per_unit
     n_affordable = max(1, settings.max_state_bytes // unit_bytes)
     if n_affordable < settings.max_units:
         log.warning(
@@ -157,7 +158,7 @@ def _declare(metrics: WorkerMetrics, loaded: LoadedDetector) -> None:
         states=("opened", "updated", "closed"),
     )
     metrics.detector_info.labels(
-        loaded.manifest.name, loaded.digest, loaded.manifest.model.family
+        loaded.manifest.name, loaded.digest, loaded.manifest.model
     ).set(1)
     metrics.build_info.labels(
         version("sensor-anomaly-pipeline"), platform.python_version(), torch.__version__

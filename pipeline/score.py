@@ -5,9 +5,9 @@ import re
 import numpy as np
 import torch
 
-from pipeline.detector.detector import Detector
+from pipeline.detector.detector import Detector, Measures
 from pipeline.errors import InputError
-from pipeline.records import Scores
+from pipeline.records import IntArray, Scores
 from pipeline.window import Windows
 
 MAX_VALUES_PER_LAUNCH = 2**24
@@ -34,12 +34,14 @@ def choose_device(name: str) -> torch.device:
 
 
 class Scorer:
-    """Scores the windows of one poll. Owns the detector's place on the device."""
+    """Scores the windows of one poll. Owns the detector's place on the device, and what
+    scores need of each unit's windows before."""
 
     def __init__(self, detector: Detector, device: torch.device) -> None:
         self._detector = detector
         self._device = device
-        detector.network.to(device)
+        detector.to(device)
+        self._memory = detector.memory()
         n_values = detector.window * len(detector.sensors)
         self._max_windows = max(1, MAX_VALUES_PER_LAUNCH // n_values)
 
@@ -48,14 +50,36 @@ class Scorer:
         """`cpu` or `cuda`."""
         return self._device.type
 
-    def score(self, windows: Windows) -> Scores:
-        """Score every window: one launch, unless it would take too much memory."""
+    @property
+    def n_memory(self) -> int:
+        """Windows of a unit before the newest that its score depends on."""
+        return self._detector.scoring.n_memory
+
+    def score(self, windows: Windows, row_B: IntArray, n_rows: int) -> Scores:
+        """Score every window: one launch, unless it would take too much memory.
+
+        Args:
+            windows: those of one unit together, in order.
+            row_B: the unit's row of each.
+            n_rows: rows given out so far.
+        """
         parts = [
-            self._detector.score(
+            self._detector.measure(
                 windows.gather(slice(begin, begin + self._max_windows)), self._device
             )
             for begin in range(0, max(len(windows), 1), self._max_windows)
         ]
-        if len(parts) == 1:
-            return parts[0]
-        return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        measures = (
+            parts[0]
+            if len(parts) == 1
+            else Measures(*(np.concatenate(c) for c in zip(*parts, strict=True)))
+        )
+        return self._detector.score(measures, row_B, n_rows, self._memory)
+
+    def forget(self, rows: IntArray) -> None:
+        """Clear these rows: the next unit in each starts without a past."""
+        self._memory.forget(rows)
+
+    def forget_all(self) -> None:
+        """Clear every row: a new stream begins."""
+        self._memory = self._detector.memory()

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.records import BoolArray
+from pipeline.records import FloatArray
+
+RELEASE_SCORE = 0.85
+"""An open incident is not over while scores waver just below the threshold."""
 
 
 class IncidentRule(NamedTuple):
@@ -17,7 +20,7 @@ class IncidentRule(NamedTuple):
     n_last: int
     """n, 1 to 64."""
     n_recovery: int
-    """m: that many scores in a row below 1.0 close it."""
+    """m: that many scores in a row below `RELEASE_SCORE` close it."""
 
 
 @dataclass(slots=True)
@@ -27,25 +30,26 @@ class UnitState:
     over_bits: int = 0
     """The last n scores against the threshold, newest in the lowest bit. 0 while open."""
     n_below: int = 0
-    """Scores in a row below 1.0, while open."""
+    """Scores in a row below `RELEASE_SCORE`, while open."""
     is_open: bool = False
 
 
 def transitions(
-    over_B: BoolArray, rule: IncidentRule, state: UnitState
+    score_B: FloatArray, rule: IncidentRule, state: UnitState
 ) -> Iterator[tuple[int, bool]]:
     """Follow one unit's scores and yield each change: its index, and whether open after.
 
     `state` is carried on, so a series gives the same changes however it is cut up.
 
     Args:
-        over_B: which scores are at or above 1.0, in order.
+        score_B: the scores, in order.
         rule: when to open and to close.
         state: as the series before left it.
     """
     mask = (1 << rule.n_last) - 1
+    over_B, holds_B = score_B >= 1.0, score_B >= RELEASE_SCORE
     over_indices = np.flatnonzero(over_B)
-    over = over_B.tolist()
+    over, holds = over_B.tolist(), holds_B.tolist()
     b = 0
     while b < len(over):
         if not state.is_open and state.over_bits == 0 and not over[b]:
@@ -55,7 +59,7 @@ def transitions(
                 return
             b = int(over_indices[next_over])
         if state.is_open:
-            state.n_below = 0 if over[b] else state.n_below + 1
+            state.n_below = 0 if holds[b] else state.n_below + 1
             if state.n_below >= rule.n_recovery:
                 state.is_open, state.n_below = False, 0
                 yield b, False

@@ -1,10 +1,8 @@
 """Sliding windows: cut from history for training, and grown live, one poll at a time."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.records import (
@@ -15,8 +13,7 @@ from pipeline.records import (
     TimeArray,
     group_starts,
 )
-
-Scalar = TypeVar("Scalar", bound=np.generic)
+from pipeline.trail import Trails, extended, n_to_add
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +76,11 @@ class SlidingWindows:
 
     def __init__(self, length: int, n_sensors: int) -> None:
         self._length = length
-        self._values_UTF = np.empty((0, length - 1, n_sensors), dtype=np.float32)
-        self._offset_UT = np.empty((0, length - 1), dtype=np.int64)
-        self._n_kept_U = np.empty(0, dtype=np.int64)
+        self._trails = Trails(
+            length - 1,
+            np.empty((0, n_sensors), dtype=np.float32),
+            np.empty(0, dtype=np.int64),
+        )
         self._newest_s_U = np.empty(0, dtype=np.float64)
 
     @staticmethod
@@ -102,35 +101,14 @@ class SlidingWindows:
         late_N = self._late(readings.time_s_N[by_unit_N], row_N[by_unit_N])
         reading_N = by_unit_N[~late_N]
         row_N = row_N[reading_N]
-        n_kept = self._length - 1
-
+        (flat_MF, offset_M), position_N, n_before_N = self._trails.extend(
+            row_N, n_rows, readings.values_NF[reading_N], readings.offset_N[reading_N]
+        )
+        full_N = n_before_N == self._length - 1
+        start_B = position_N[full_N] - (self._length - 1)
         first_G = group_starts(row_N)
-        row_G = row_N[first_G]
-        size_G = np.diff(first_G, append=len(row_N))
-        group_N = np.repeat(np.arange(len(first_G)), size_G)
-        rank_N = np.arange(len(row_N)) - first_G[group_N]
-
-        # One flat array: for each unit what was kept of it, then what is new.
-        begin_G = first_G + n_kept * np.arange(len(first_G))
-        kept_GT = begin_G[:, None] + np.arange(n_kept)
-        new_N = begin_G[group_N] + n_kept + rank_N
-        n_flat = len(row_N) + n_kept * len(first_G)
-        flat_MF = np.empty((n_flat, self._values_UTF.shape[2]), dtype=np.float32)
-        flat_MF[kept_GT] = self._values_UTF[row_G]
-        flat_MF[new_N] = readings.values_NF[reading_N]
-        offset_M = np.empty(n_flat, dtype=np.int64)
-        offset_M[kept_GT] = self._offset_UT[row_G]
-        offset_M[new_N] = readings.offset_N[reading_N]
-
-        full_N = self._n_kept_U[row_G][group_N] + rank_N >= n_kept
-        start_B = new_N[full_N] - n_kept
-
-        tail_GT = kept_GT + size_G[:, None]
-        self._values_UTF[row_G] = flat_MF[tail_GT]
-        self._offset_UT[row_G] = offset_M[tail_GT]
-        self._n_kept_U[row_G] = np.minimum(self._n_kept_U[row_G] + size_G, n_kept)
-        self._newest_s_U[row_G] = readings.time_s_N[reading_N[first_G + size_G - 1]]
-
+        last_G = np.append(first_G[1:], len(row_N)) - 1 if len(first_G) else first_G
+        self._newest_s_U[row_N[first_G]] = readings.time_s_N[reading_N[last_G]]
         return LiveWindows(
             windows=Windows(flat_MF, start_B, self._length),
             reading_B=reading_N[full_N],
@@ -141,9 +119,8 @@ class SlidingWindows:
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows: the next unit in each starts cold."""
-        rows = rows[rows < len(self._n_kept_U)]
-        self._n_kept_U[rows] = 0
-        self._newest_s_U[rows] = -np.inf
+        self._trails.forget(rows)
+        self._newest_s_U[rows[rows < len(self._newest_s_U)]] = -np.inf
 
     def _late(self, time_s_N: TimeArray, row_N: IntArray) -> BoolArray:
         """Which readings (sorted by row) are older than one of their unit before them."""
@@ -164,24 +141,6 @@ class SlidingWindows:
         return late_N
 
     def _grow(self, n_rows: int) -> None:
-        n_new = n_to_add(len(self._n_kept_U), n_rows)
-        if n_new == 0:
-            return
-        self._values_UTF = extended(self._values_UTF, n_new, 0)
-        self._offset_UT = extended(self._offset_UT, n_new, 0)
-        self._n_kept_U = extended(self._n_kept_U, n_new, 0)
-        self._newest_s_U = extended(self._newest_s_U, n_new, -np.inf)
-
-
-def n_to_add(n_old: int, n_rows: int) -> int:
-    """Rows to add to arrays of `n_old` so that they hold `n_rows`, 0 if they do.
-
-    Half as much again each time, so that growing by one unit a poll stays cheap.
-    """
-    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 2) - n_old
-
-
-def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArray[Scalar]:
-    """`array_U` with `n_new` rows more, each holding `fill`."""
-    added = np.full((n_new, *array_U.shape[1:]), fill, dtype=array_U.dtype)
-    return np.concatenate([array_U, added])
+        n_new = n_to_add(len(self._newest_s_U), n_rows)
+        if n_new:
+            self._newest_s_U = extended(self._newest_s_U, n_new, -np.inf)

@@ -143,7 +143,7 @@ class Worker:
             n_rows = steps.units.n_rows
             windows = steps.windows.extend(readings, row_N, n_rows)
         with self._timed("score"):
-            scores = steps.scorer.score(windows.windows)
+            scores = steps.scorer.score(windows.windows, windows.row_B, n_rows)
         with self._timed("incident"):
             decisions = steps.incidents.update(readings, windows, scores, n_rows)
         with self._timed("publish"):
@@ -190,6 +190,7 @@ class Worker:
     def _forget(self, partitions: Collection[Partition]) -> None:
         rows = self._steps.units.forget(partitions)
         self._steps.windows.forget(rows)
+        self._steps.scorer.forget(rows)
         self._steps.incidents.forget(rows)
         for partition in partitions:
             self._uncommitted.pop(partition, None)

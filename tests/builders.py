@@ -1,7 +1,8 @@
 """Values that the tests need, with what does not matter to them filled in."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,25 @@ import torch
 
 from pipeline.detector.artifact import LoadedDetector, save
 from pipeline.detector.detector import Detector
-from pipeline.detector.families import build_network
+from pipeline.detector.families import FAMILIES, build_network
 from pipeline.detector.manifest import (
     SCHEMA,
     FilePart,
     IncidentPart,
     Manifest,
-    ModelPart,
+    NetworkPart,
     ScalerPart,
     ThresholdPart,
     TrainingPart,
 )
 from pipeline.detector.network import NetworkShape
+from pipeline.detector.residual import Kind, ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
-from pipeline.records import FloatArray, IntArray, Partition, Readings, Records, Scores
+from pipeline.detector.scoring import Scoring
+from pipeline.records import FloatArray, IntArray, Partition, Readings, Records
 from pipeline.transport.memory_broker import MemoryRecord
-from pipeline.window import LiveWindows, Windows
 from trainer.history import History
+from trainer.manifest import score_part
 
 SENSORS = ("pressure", "temperature", "vibration")
 
@@ -87,37 +90,6 @@ def readings(
     )
 
 
-def scored(
-    score_by_row: Mapping[int, Sequence[float]], first_index: int = 0
-) -> tuple[Readings, LiveWindows, Scores]:
-    """One poll in which each unit (`unit-0` has row 0) has windows with these scores.
-
-    Reading i of a unit, counted from `first_index`, has time 100 + i and offset i; of its
-    two sensors the first observed the score, and the window began 3 readings before.
-    """
-    row_B = np.array([row for row, s in score_by_row.items() for _ in s], np.int64)
-    index_B = np.array(
-        [first_index + i for s in score_by_row.values() for i in range(len(s))], np.int64
-    )
-    score_B = np.array([x for s in score_by_row.values() for x in s], np.float32)
-    columns_BF: FloatArray = np.column_stack([score_B, 2 * score_B])
-    return (
-        readings(
-            [f"unit-{row}" for row in row_B],
-            time_s_N=(100.0 + index_B).tolist(),
-            offset_N=index_B.tolist(),
-        ),
-        LiveWindows(
-            windows=Windows(np.empty((0, 2), np.float32), np.zeros_like(row_B), 4),
-            reading_B=np.arange(len(row_B)),
-            row_B=row_B,
-            first_offset_B=index_B - 3,
-            n_late=0,
-        ),
-        Scores(score_B, np.full_like(columns_BF, 0.5), columns_BF, 0.5 * columns_BF),
-    )
-
-
 def sensor_series(
     n_readings: int, seed: int = 0, n_sensors: int = len(SENSORS)
 ) -> FloatArray:
@@ -159,39 +131,69 @@ def windows_of(values_NF: FloatArray, length: int = 8) -> FloatArray:
     return np.stack([values_NF[start : start + length] for start in starts])
 
 
+def residual_scoring(
+    *statistics: tuple[Kind, int], n_sensors: int = len(SENSORS)
+) -> ResidualScoring:
+    """Scores by residuals as they are: trusted fully, of scale and limit 1."""
+    ones_F = np.ones(n_sensors, dtype=np.float32)
+    return ResidualScoring(
+        trust_F=ones_F,
+        is_scored_F=np.ones(n_sensors, dtype=np.bool_),
+        statistics=tuple(
+            Statistic(kind, span, ones_F, np.zeros_like(ones_F), 1.0)
+            for kind, span in statistics or (("burst", 1),)
+        ),
+    )
+
+
 def detector(
-    family: str = "ae", window: int = 8, threshold: float = 0.5, seed: int = 0
+    families: str = "ae",
+    window: int = 8,
+    threshold: float = 0.5,
+    seed: int = 0,
+    scoring: Scoring | None = None,
 ) -> Detector:
-    """An untrained detector of `SENSORS`: it scores, if not well."""
+    """An untrained detector of `SENSORS`: it scores, if not well.
+
+    `families` are separated by a plus sign.
+    """
     torch.manual_seed(seed)
-    shape = NetworkShape(window, len(SENSORS), hidden=16, latent=4)
+    shape = NetworkShape(window, len(SENSORS), hidden=16, latent=4, n_members=2)
     return Detector(
         SENSORS,
-        build_network(family, shape).eval(),
+        tuple(build_network(family, shape).eval() for family in families.split("+")),
         Scaler.fit(sensor_series(500)),
+        scoring or residual_scoring(),
         threshold,
     )
 
 
 def quiet_detector(n_readings: int, window: int) -> Detector:
     """Its threshold is above every score of that many readings of `sensor_series`."""
-    uncalibrated = detector(window=window, threshold=1.0)
-    normal_BTF = windows_of(sensor_series(n_readings), window)
-    highest = float(uncalibrated.score(normal_BTF).score_B.max())
-    return detector(window=window, threshold=1.5 * highest)
+    scoring = residual_scoring(("burst", 1), ("shift", 4), ("burst", 8))
+    uncalibrated = detector(window=window, threshold=1.0, scoring=scoring)
+    highest = float(uncalibrated.score_series(sensor_series(n_readings)).score_B.max())
+    return replace(uncalibrated, threshold=1.5 * highest)
 
 
-def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Manifest:
+def manifest(detector: Detector, name: str = "pumps") -> Manifest:
     """What stands in the manifest of `detector`, less its files."""
-    shape = detector.network.shape
+    family_of = {network: family for family, network in FAMILIES.items()}
+    families = [family_of[type(network)] for network in detector.networks]
     return Manifest(
         schema=SCHEMA,
         name=name,
         sensors=list(detector.sensors),
-        model=ModelPart(family, shape.window, shape.hidden, shape.latent),
+        networks=[
+            NetworkPart(family, shape.window, shape.hidden, shape.latent, shape.n_members)
+            for family, shape in zip(
+                families, (network.shape for network in detector.networks), strict=True
+            )
+        ],
         scaler=ScalerPart(
             detector.scaler.mean_F.tolist(), detector.scaler.scale_F.tolist()
         ),
+        score=score_part(detector.scoring),
         threshold=ThresholdPart(detector.threshold, "by hand", 1, 0, 1, 0, None, True),
         incident=IncidentPart((3, 5), 10),
         training=TrainingPart(
@@ -200,12 +202,12 @@ def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Man
             n_units=1,
             n_rows=500,
             data_digest="sha256:00",
-            n_windows={"training": 1, "validation": 1, "calibration": 1},
-            n_epochs=1,
-            best_epoch=1,
-            validation_loss=0.5,
+            n_windows={"training": 1, "held out": 1},
+            n_steps=1,
+            losses=dict.fromkeys(families, 0.5),
+            explained=0.5,
             seed=0,
-            settings={"epochs": 1},
+            settings={"steps": 1},
             left_out=[],
         ),
         versions={"python": "3.11"},
@@ -215,15 +217,19 @@ def manifest(detector: Detector, family: str = "ae", name: str = "pumps") -> Man
     )
 
 
-GOLDEN_BTF = windows_of(sensor_series(20))
+GOLDEN_NF = sensor_series(20)
 REFERENCE_BTF = windows_of(sensor_series(100))
 """A sample of normal readings."""
 
 
 def saved_detector(
-    folder: Path, family: str = "ae", seed: int = 0, **of_manifest: Any
+    folder: Path,
+    families: str = "ae",
+    seed: int = 0,
+    scoring: Scoring | None = None,
+    **of_manifest: Any,
 ) -> LoadedDetector:
     """Write an untrained detector; `of_manifest` replaces fields of its manifest."""
-    built = detector(family, seed=seed)
-    fields = msgspec.structs.replace(manifest(built, family), **of_manifest)
-    return save(folder, built, GOLDEN_BTF, REFERENCE_BTF, fields)
+    built = detector(families, seed=seed, scoring=scoring)
+    fields = msgspec.structs.replace(manifest(built), **of_manifest)
+    return save(folder, built, GOLDEN_NF, REFERENCE_BTF, fields)

@@ -28,8 +28,13 @@ def _commands() -> None:
 def fit(
     history: Annotated[Path, typer.Argument(help="CSV or Parquet: time, unit, sensors.")],
     out: Annotated[Path, typer.Option(help="Folder to write the detector to.")],
-    model: Annotated[str, typer.Option(help="Model family: ae or vae.")] = "vae",
+    model: Annotated[
+        str, typer.Option(help="ensemble, or one family: ae, vae, dae, dvae, conv, gru.")
+    ] = "ensemble",
     epochs: Annotated[int | None, typer.Option(help="Most epochs.")] = None,
+    score: Annotated[
+        str | None, typer.Option(help="residual, elbo or reconstruction-probability.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     false_alarms_per_day: Annotated[
         float | None, typer.Option(help="Incidents to accept per unit and day.")
@@ -53,6 +58,7 @@ def fit(
 
     named = {
         "epochs": epochs,
+        "score": score,
         "seed": seed,
         "false_alarms_per_day": false_alarms_per_day,
         "window": window,
@@ -70,8 +76,9 @@ def fit(
     from pipeline.detector.artifact import check_writable
     from pipeline.detector.families import FAMILIES
 
-    if model not in FAMILIES:
-        raise InputError(f"--model {model}: expected one of {', '.join(FAMILIES)}")
+    names = ["ensemble", *FAMILIES]
+    if model not in names:
+        raise InputError(f"--model {model}: expected one of {', '.join(names)}")
     check_writable(out)
 
     from trainer.history import read_history
@@ -79,7 +86,7 @@ def fit(
     from trainer.train import train
 
     readings = read_history(history)
-    with FitProgress(model, settings.epochs) as progress:
+    with FitProgress(model) as progress:
         trained = train(readings, model, settings, out, progress.update)
     show_trained(trained, out)
 

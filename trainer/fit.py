@@ -1,7 +1,7 @@
-"""Fitting a network: mini-batches cut lazily, early stopping on the validation part."""
+"""Fitting the networks of one family: all members at once, mini-batches cut lazily."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,62 +15,49 @@ from pipeline.errors import InputError
 from pipeline.window import Windows
 
 MAX_GRADIENT_NORM = 5.0
+RISE_SHARE = 0.1
+"""Of the steps, over which the step size rises to its full length; then it falls to 0."""
+WARMUP_SHARE = 0.2
+"""Of the steps, over which the KL term of a VAE grows to its full weight."""
+REPORT_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
     """How long and in what steps to train. See `TrainerSettings` for each."""
 
+    steps: int
     epochs: int
-    patience: int
-    warmup_epochs: int
     batch_windows: int
-    epoch_windows: int
     learning_rate: float
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One pass over the training windows."""
-
-    number: int
-    """From 1."""
-    training_loss: float
-    """Mean over the epoch's windows, with the warm-up's weight."""
-    validation_loss: float
-    """At full weight."""
-    is_best: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What training came to. The network holds the best epoch's weights."""
-
-    epochs: list[Epoch]
-    best: Epoch
 
 
 def fit_network(
     network: Network,
     scaler: Scaler,
-    training: Windows,
-    validation: Windows,
+    training: Sequence[Windows],
     settings: FitSettings,
     device: torch.device,
-    on_progress: Callable[[float, Epoch | None], None],
-) -> Fitted:
+    on_progress: Callable[[float, float], None],
+) -> float:
     """Train `network` in place on `device`, and leave it on the CPU.
+
+    The number of steps is set beforehand and the step size follows one cycle over them:
+    how long it takes is known, and no part of the history is given up to say when to stop.
+    Source: Smith & Topin (2018), arXiv:1708.07120.
 
     Args:
         network: freshly built.
-        scaler: fitted on the training part.
-        training: windows to learn from; only a mini-batch of them exists at a time.
-        validation: windows that say when to stop.
+        scaler: fitted on the history.
+        training: each member's windows; only a mini-batch of them exists at a time.
         settings: how long and in what steps.
         device: where to compute.
-        on_progress: called often with the epochs done so far, as a fraction, and with the
-            last whole one; what it raises ends the training.
+        on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
+            told before; what it raises ends the training.
+
+    Returns:
+        The mean loss of the last tenth of the steps.
 
     Raises:
         InputError: the loss is not finite: the learning rate is too large.
@@ -79,72 +66,48 @@ def fit_network(
     random = np.random.default_rng(settings.seed)
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    epochs: list[Epoch] = []
-    best: Epoch | None = None
-    best_weights: dict[str, Tensor] = {}
-    n_windows = min(len(training), settings.epoch_windows)
-    for number in range(1, settings.epochs + 1):
-        order = random.permutation(len(training))[:n_windows]
-        warmup = min(number / (settings.warmup_epochs + 1), 1.0)
-        total_loss = 0.0
-        for begin in range(0, n_windows, settings.batch_windows):
-            index = order[begin : begin + settings.batch_windows]
-            loss = network.loss(*_batch(training, index, scaler, device), warmup)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
-            optimizer.step()
-            total_loss += loss.item() * len(index)
-            on_progress(
-                number - 1 + (begin + len(index)) / n_windows,
-                epochs[-1] if epochs else None,
-            )
-        validation_loss = _validation_loss(network, scaler, validation, settings, device)
-        if not math.isfinite(total_loss) or not math.isfinite(validation_loss):
+    n_steps = number_of_steps(training, settings)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=RISE_SHARE
+    )
+    losses: list[float] = []
+    for step in range(n_steps):
+        batch = [
+            windows.gather(random.integers(0, len(windows), settings.batch_windows))
+            for windows in training
+        ]
+        x_MBTF, observed_MBTF = _scaled(np.stack(batch), scaler, device)
+        warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
+        loss_M = network.loss(x_MBTF, observed_MBTF, warmup)
+        optimizer.zero_grad(set_to_none=True)
+        # The sum: each member's gradient is its own, whatever the others do.
+        loss_M.sum().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
+        optimizer.step()
+        cycle.step()
+        losses.append(float(loss_M.mean().item()))
+        if not math.isfinite(losses[-1]):
             raise InputError(
-                f"the loss became {total_loss} in epoch {number}; "
+                f"the loss became {losses[-1]} in step {step + 1}; "
                 f"try a smaller learning rate than {settings.learning_rate:g}"
             )
-        # Before the warm-up is over the objective is still another one.
-        is_comparable = warmup == 1.0 or number == settings.epochs
-        is_best = is_comparable and (best is None or validation_loss < best.validation_loss)
-        epoch = Epoch(number, total_loss / n_windows, validation_loss, is_best)
-        epochs.append(epoch)
-        if is_best:
-            best = epoch
-            best_weights = {k: v.clone() for k, v in network.state_dict().items()}
-        if best is not None and number - best.number >= settings.patience:
-            break
-    if best is None:
-        raise AssertionError("the last epoch is comparable, so one of them is best")
-    network.load_state_dict(best_weights)
+        if (step + 1) % REPORT_STEPS == 0 or step + 1 == n_steps:
+            on_progress((step + 1) / n_steps, float(np.mean(losses[-REPORT_STEPS:])))
     network.cpu().eval()
-    return Fitted(epochs, best)
+    return float(np.mean(losses[-max(n_steps // 10, 1) :]))
 
 
-def _validation_loss(
-    network: Network,
-    scaler: Scaler,
-    validation: Windows,
-    settings: FitSettings,
-    device: torch.device,
-) -> float:
-    """Mean loss over the validation windows, with the same noise in every epoch."""
-    n_windows = min(len(validation), settings.epoch_windows)
-    index = np.linspace(0, len(validation) - 1, n_windows).astype(np.int64)
-    devices = [device] if device.type == "cuda" else []
-    total = 0.0
-    network.eval()
-    with torch.random.fork_rng(devices=devices), torch.inference_mode():
-        torch.manual_seed(settings.seed)
-        for begin in range(0, n_windows, 1024):
-            batch = _batch(validation, index[begin : begin + 1024], scaler, device)
-            total += network.loss(*batch, warmup=1.0).item() * len(batch[0])
-    network.train()
-    return total / n_windows
+def number_of_steps(training: Sequence[Windows], settings: FitSettings) -> int:
+    """Mini-batches of training: as set, or fewer if that many epochs hold fewer."""
+    largest = max(len(windows) for windows in training)
+    steps_per_epoch = math.ceil(largest / settings.batch_windows)
+    return min(settings.steps, settings.epochs * steps_per_epoch)
 
 
-def _batch(
-    windows: Windows, index: np.ndarray, scaler: Scaler, device: torch.device
+def _scaled(
+    values_MBTF: np.ndarray, scaler: Scaler, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    return scaled(torch.from_numpy(windows.gather(index)).to(device), scaler)
+    shape = values_MBTF.shape
+    raw_BTF = torch.from_numpy(values_MBTF.reshape(-1, *shape[2:])).to(device)
+    x_BTF, observed_BTF = scaled(raw_BTF, scaler)
+    return x_BTF.view(shape), observed_BTF.view(shape)

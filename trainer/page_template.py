@@ -12,7 +12,14 @@ from pipeline.times import iso_time
 
 MAX_NAME = 60
 """Letters of a name that are shown."""
-FAMILY_WORDS = {"ae": "autoencoder", "vae": "variational autoencoder"}
+FAMILY_WORDS = {
+    "ae": "autoencoders",
+    "vae": "variational autoencoders",
+    "dae": "denoising autoencoders",
+    "dvae": "denoising variational autoencoders",
+    "conv": "convolutional autoencoders",
+    "gru": "recurrent autoencoders",
+}
 
 
 def page_template(file: str, step_s: float) -> Template:
@@ -71,6 +78,8 @@ def _time_text(step_s: float) -> Any:
 
 def family_words(loaded: LoadedDetector) -> str:
     """What kind of model it is, for a person."""
-    family = loaded.manifest.model.family
-    words = FAMILY_WORDS.get(family)
-    return f"{words} ({family.upper()})" if words else family
+    parts = [
+        f"{part.members} {FAMILY_WORDS.get(part.family, part.family)}"
+        for part in loaded.manifest.networks
+    ]
+    return " and ".join(parts)

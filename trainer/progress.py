@@ -1,6 +1,5 @@
 """What `trainer fit` shows while it works, and what it has learned once it is done."""
 
-import math
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +10,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
-from trainer.fit import Epoch
+from pipeline.detector.residual import ResidualScoring
 from trainer.history import listed
 from trainer.train import Trained
 
@@ -20,20 +20,18 @@ from trainer.train import Trained
 class FitProgress:
     """A progress bar with loss and time left, on standard error. A context manager."""
 
-    def __init__(self, family: str, n_epochs: int) -> None:
+    def __init__(self, model: str) -> None:
         self._progress = Progress(
-            TextColumn(f"training {family}"),
+            TextColumn(f"training {model}"),
             # Wide enough to see, and the times still fit in 80 columns.
             BarColumn(bar_width=12),
-            TextColumn("{task.fields[epoch]:>3}/{task.total:.0f}"),
-            TextColumn("loss {task.fields[training]} val {task.fields[validation]}"),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task(
-            family, total=n_epochs, epoch=0, training="-", validation="-"
-        )
+        self._task = self._progress.add_task(model, total=1.0, loss="-")
 
     def __enter__(self) -> "FitProgress":
         return self
@@ -42,20 +40,13 @@ class FitProgress:
         if self._progress.live.is_started:
             self._progress.stop()
 
-    def update(self, epochs_done: float, last: Epoch | None) -> None:
-        """Show that so many epochs are done, a fraction among them.
+    def update(self, done: float, loss: float) -> None:
+        """Show that this share of the training is done, 0 to 1, and the last loss.
 
         The first call draws the bar: input that is refused before leaves one line alone.
         """
         self._progress.start()
-        epoch = math.ceil(epochs_done)
-        self._progress.update(self._task, completed=epochs_done, epoch=epoch)
-        if last is not None:
-            self._progress.update(
-                self._task,
-                training=f"{last.training_loss:.4f}",
-                validation=f"{last.validation_loss:.4f}",
-            )
+        self._progress.update(self._task, completed=done, loss=f"{loss:.4f}")
 
 
 def show_trained(trained: Trained, out: Path) -> None:
@@ -63,25 +54,37 @@ def show_trained(trained: Trained, out: Path) -> None:
     manifest, calibration = trained.loaded.manifest, trained.calibration
     training = manifest.training
     n_bytes = sum(file.stat().st_size for file in out.iterdir())
-    n_used = training.n_rows - sum(trained.parts.n_left_out.values())
+    n_used = training.n_rows - sum(trained.folds.n_left_out.values())
     windows = ", ".join(f"{n:,} {part}" for part, n in training.n_windows.items())
     facts = {
-        "detector": f"{out} ({n_bytes / 1e6:.1f} MB, {manifest.model.family})",
+        "detector": f"{out} ({n_bytes / 1e6:.1f} MB, {manifest.model})",
         "digest": trained.loaded.digest,
         "history": f"{training.first_time} to {training.last_time}",
         "rows used": f"{n_used:,} of {training.n_rows:,}, {training.n_units:,} units, "
         f"{len(manifest.sensors)} sensors",
-        "windows": f"{windows}; {manifest.model.window} readings each",
-        "training": f"{training.n_epochs} epochs, best "
-        f"{training.best_epoch}, {trained.fit_seconds:.1f} s",
-        "threshold": f"{calibration.threshold:.6g} (scores are multiples of it)",
+        "windows": f"{windows}; {manifest.window} readings each",
+        "training": f"{training.n_steps} steps, {trained.fit_seconds:.1f} s; networks "
+        f"explain {training.explained:.0%} of what they had not seen",
+        "threshold": f"{calibration.threshold:.6g} times the limit of normal readings "
+        f"({calibration.method})",
         "false alarms": _promise(trained),
     }
+    if context := _context(trained.loaded):
+        facts["context"] = f"{listed(context)} (flags: seen by the networks, not scored)"
     if constant := _constant(trained.loaded.detector):
         facts["constant"] = f"{listed(constant)} (never moved in training)"
     lines = [*facts.items(), *(("left out", line) for line in training.left_out)]
     for name, value in lines:
         print(f"{name:<14}{value}")  # noqa: T201 - a command line prints
+
+
+def _context(loaded: LoadedDetector) -> list[str]:
+    """The sensors that scores are not made of."""
+    scoring, sensors = loaded.detector.scoring, loaded.detector.sensors
+    if not isinstance(scoring, ResidualScoring):
+        return []
+    scored_F = scoring.is_scored_F.tolist()
+    return [s for s, is_scored in zip(sensors, scored_F, strict=True) if not is_scored]
 
 
 def _constant(detector: Detector) -> list[str]:

@@ -167,17 +167,19 @@ class Reviewer:
     def _scored(self, readings: UnitReadings, begin: int, end: int) -> Iterator[Piece]:
         """Readings `[begin, end)` in pieces, through the worker's own steps.
 
-        The readings before them fill the first window, as after a restart.
+        The readings before them fill the first window and what a score needs besides it,
+        as after a restart.
         """
         sliding = SlidingWindows(self._length, self._n_sensors)
-        oldest = max(begin - self._length + 1, 0)
+        self._scorer.forget(np.zeros(1, dtype=np.int64))
+        oldest = max(begin - self._length + 1 - self._scorer.n_memory, 0)
         bounds = {oldest, *range(begin, end, self._chunk_rows), end}
         for first, last in pairwise(sorted(bounds)):
             columns = readings.columns(slice(first, last))
             row_N = np.zeros(len(columns), dtype=np.int64)
             windows = sliding.extend(columns, row_N, n_rows=1)
+            scores = self._scorer.score(windows.windows, windows.row_B, n_rows=1)
             if first >= begin:
-                scores = self._scorer.score(windows.windows)
                 yield Piece(columns, windows, scores, first + windows.reading_B)
 
 

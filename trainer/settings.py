@@ -1,8 +1,8 @@
 """Every knob of training. Built in `__main__`; nothing else reads the environment."""
 
-from typing import Self
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
@@ -32,23 +32,24 @@ class TrainerSettings(SourcedSettings):
     latent: int | None = Field(default=None, ge=1, le=4096)
     """Size of the latent vector. Empty: by rule, a sixteenth of a window's values."""
 
-    epochs: int = Field(default=100, ge=1)
-    """Most passes over the training windows."""
+    epochs: int = Field(default=30, ge=1)
+    """Most passes over the training windows. More learn a short history by heart."""
 
-    patience: int = Field(default=10, ge=1)
-    """Epochs without a better validation loss until training stops."""
+    steps: int = Field(default=800, ge=1)
+    """Most mini-batches in the training of each family, however long the history is."""
 
-    warmup_epochs: int = Field(default=10, ge=0)
-    """Epochs over which the KL term of a VAE grows to its full weight."""
+    folds: int = Field(default=4, ge=1, le=16)
+    """Networks of each family. Each has a stretch of the history held out from it, on which
+    scores are calibrated; together they score. 1 holds out the end of the history alone."""
+
+    score: Literal["residual", "elbo", "reconstruction-probability"] = "residual"
+    """What scores are made of. The last two are of whole windows, by a VAE."""
 
     batch_windows: int = Field(default=128, ge=1)
     """Windows in a mini-batch."""
 
-    epoch_windows: int = Field(default=200_000, ge=1)
-    """Most windows in an epoch; of a longer history each epoch draws another sample."""
-
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size of Adam."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Largest step size of Adam."""
 
     seed: int = Field(default=0, ge=0)
     """The same seed, history and machine give the same detector."""
@@ -59,14 +60,11 @@ class TrainerSettings(SourcedSettings):
     trigger: str = "2/3"
     """k/n: k of the last n scores at or above the threshold open an incident."""
 
-    recovery: int = Field(default=10, ge=1)
-    """So many scores in a row below the threshold close it."""
-
-    validation_fraction: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the history that decides when training stops."""
+    recovery: int = Field(default=20, ge=1)
+    """So many scores in a row below 0.85 of the threshold close it."""
 
     calibration_fraction: float = Field(default=0.25, gt=0, lt=1)
-    """Share of the history, its end, that the threshold is set on."""
+    """Share of the history, its end, that is held out where `folds` is 1."""
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
@@ -85,13 +83,3 @@ class TrainerSettings(SourcedSettings):
     def _trigger_can_be_met(cls, trigger: str) -> str:
         parse_trigger(trigger)
         return trigger
-
-    @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
-        held_out = self.validation_fraction + self.calibration_fraction
-        if held_out >= 1.0:
-            raise ValueError(
-                "TRAINER_VALIDATION_FRACTION and TRAINER_CALIBRATION_FRACTION add up to "
-                f"{held_out:g}; below 1 something is left to train on"
-            )
-        return self

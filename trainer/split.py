@@ -1,151 +1,211 @@
-"""History to training, validation and calibration windows, apart in time."""
+"""History to folds: what each member trains on, and what is held out from it."""
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.records import BoolArray, IntArray, TimeArray
+from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.window import Windows
 from trainer.history import History, listed
 
-PARTS = ("training", "validation", "calibration")
-MIN_WINDOWS = {"training": 32, "validation": 8, "calibration": 8}
+MIN_TRAINING_WINDOWS = 32
+MIN_HELD_OUT_WINDOWS = 8
 MIN_VALUES = 10
 MIN_VALUES_SHARE = 0.01
-"""A sensor with fewer values than this in the training part, in number or as a share of its
-rows, is left out: nothing is learned of it, and a mean or scale of so few means nothing."""
+"""A sensor with fewer values than this, in number or as a share of the rows, is left out:
+nothing is learned of it, and a mean or scale of so few means nothing."""
+
+
+class HeldOut(NamedTuple):
+    """Windows that a member did not train on, those of one series in order."""
+
+    windows: Windows
+    series_B: IntArray
+    """A stretch of one unit without a gap; numbered from 0 over all folds."""
+    unit_B: IntArray
+    time_s_B: TimeArray
+    """Of each window's newest reading."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Windows of the three parts. No reading is in two of them."""
+class Fold:
+    """One member's windows. No reading is both trained on and held out."""
 
     training: Windows
-    training_N: BoolArray
-    """Which of the history's readings are in a training window: the scaler's rows."""
-    validation: Windows
-    calibration: Windows
-    calibration_unit_B: IntArray
-    """Unit of each calibration window; a unit's are in the order of time."""
-    calibration_time_s_B: TimeArray
-    """Time of each calibration window's newest reading."""
+    held_out: HeldOut
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """A history, cut."""
+
+    folds: list[Fold]
+    used_N: BoolArray
+    """Readings in a window of some fold: the scaler's rows."""
     n_left_out: dict[str, int]
     """Readings in no window, by reason; each has one."""
 
+    @property
+    def n_series(self) -> int:
+        """Series of held-out windows."""
+        return 1 + max(int(fold.held_out.series_B.max()) for fold in self.folds)
+
     def n_windows(self) -> dict[str, int]:
-        """Windows per part."""
-        parts = (self.training, self.validation, self.calibration)
-        return {name: len(part) for name, part in zip(PARTS, parts, strict=True)}
+        """Training windows of a member on average, held-out ones of all together."""
+        n_training = sum(len(fold.training) for fold in self.folds) / len(self.folds)
+        n_held_out = sum(len(fold.held_out.windows) for fold in self.folds)
+        return {"training": round(n_training), "held out": n_held_out}
+
+    def of_sensors(self, values_NF: FloatArray) -> "Folds":
+        """The same folds over other columns of the same rows."""
+        return replace(
+            self,
+            folds=[
+                Fold(
+                    replace(fold.training, flat_MF=values_NF),
+                    fold.held_out._replace(
+                        windows=replace(fold.held_out.windows, flat_MF=values_NF)
+                    ),
+                )
+                for fold in self.folds
+            ],
+        )
 
 
 def split(
-    history: History,
-    length: int,
-    stride: int,
-    validation_fraction: float,
-    calibration_fraction: float,
-) -> Parts:
-    """Cut each unit's series in three by time: training, then validation, then calibration.
+    history: History, length: int, stride: int, n_folds: int, held_out_fraction: float
+) -> Folds:
+    """Cut each unit's series in `n_folds` stretches; each fold holds one out.
 
-    A gap of `length` readings lies between two parts, so that nothing smeared over a
-    window's length reaches from one into the next. The calibration part is the last: it is
-    what live readings will be most like. Windows that touch a labelled reading are left
-    out everywhere. Each unit is cut at its own shares, so that units that came late or
-    left early are in all parts.
+    Scores of what a network trained on say little of how it will score what it has not
+    seen. Of one fold only, the end of each series is held out: what live readings will be
+    most like. Windows that touch a labelled reading are left out everywhere. Each unit is
+    cut at its own shares, so that units that came late or left early are in all folds.
 
     Args:
         history: N readings.
         length: T, readings in a window.
-        stride: readings from one training or validation window to the next. Calibration
-            windows end at every reading, as live ones do.
-        validation_fraction: share of each unit's readings.
-        calibration_fraction: share of each unit's readings.
+        stride: readings from one training window to the next. Held-out windows end at
+            every reading, as live ones do.
+        n_folds: stretches.
+        held_out_fraction: share of each series that is held out, of one fold.
 
     Raises:
-        InputError: too few windows in a part; says how many rows are needed.
+        InputError: too few windows; says how many rows are needed.
     """
-    flat_NF = history.values_NF
     # A window is clean if no label is among its readings.
     n_labels_before = np.concatenate([[0], np.cumsum(history.label_N)])
-    starts: dict[str, list[IntArray]] = {part: [] for part in PARTS}
-    calibration_units: list[IntArray] = []
-    too_short_N = np.zeros(len(history), dtype=np.bool_)
-    gap_N = np.zeros(len(history), dtype=np.bool_)
-    for unit in range(len(history.units)):
-        begin, end = history.begin_U[unit : unit + 2].tolist()
-        spans = _spans(begin, end, length, validation_fraction, calibration_fraction)
-        if spans is None:
-            too_short_N[begin:end] = True
-            continue
-        gap_N[begin:end] = True
-        for part, (first, last) in spans.items():
-            step = 1 if part == "calibration" else stride
-            start_B = np.arange(first, last - length + 1, step, dtype=np.int64)
-            n_labels_B = n_labels_before[start_B + length] - n_labels_before[start_B]
-            starts[part].append(start_B[n_labels_B == 0])
-            gap_N[first:last] = False
-        calibration_units.append(np.full(len(starts["calibration"][-1]), unit))
-    windows = {part: Windows(flat_NF, _joined(starts[part]), length) for part in PARTS}
-    _check_enough(
-        history, windows, length, stride, validation_fraction, calibration_fraction
+    share = held_out_fraction if n_folds == 1 else 1.0 / n_folds
+    bounds_U2 = np.stack([history.begin_U[:-1], history.begin_U[1:]], axis=1)
+    is_long_U = np.floor((bounds_U2[:, 1] - bounds_U2[:, 0]) * share) >= length
+    folds: list[Fold] = []
+    n_series = 0
+    for number in range(n_folds):
+        training, held_out, units = [], [], []
+        for unit in np.flatnonzero(is_long_U).tolist():
+            begin, end = bounds_U2[unit].tolist()
+            first, last = _held_out_span(begin, end, number, n_folds, share)
+            spans = ((begin, first), (last, end))
+            training += [_clean(a, b, length, stride, n_labels_before) for a, b in spans]
+            held_out.append(_clean(first, last, length, 1, n_labels_before))
+            units.append(np.full(len(held_out[-1]), unit))
+        start_B, unit_B = _joined(held_out), _joined(units)
+        is_new_B = np.ones(len(start_B), dtype=np.bool_)
+        is_new_B[1:] = (np.diff(start_B) != 1) | (np.diff(unit_B) != 0)
+        series_B = n_series + np.cumsum(is_new_B) - 1
+        n_series += int(is_new_B.sum())
+        windows = Windows(history.values_NF, start_B, length)
+        time_s_B = history.time_s_N[start_B + length - 1]
+        folds.append(
+            Fold(
+                Windows(history.values_NF, _joined(training), length),
+                HeldOut(windows, series_B, unit_B, time_s_B),
+            )
+        )
+    _check_enough(history, folds, length, stride, share)
+    used_N = np.logical_or.reduce(
+        [
+            _covered(part)
+            for fold in folds
+            for part in (fold.training, fold.held_out.windows)
+        ]
     )
-    used_N = np.logical_or.reduce([_covered(part) for part in windows.values()])
-    return Parts(
-        training=windows["training"],
-        training_N=_covered(windows["training"]),
-        validation=windows["validation"],
-        calibration=windows["calibration"],
-        calibration_unit_B=_joined(calibration_units),
-        calibration_time_s_B=history.time_s_N[windows["calibration"].start_B + length - 1],
+    too_short_N = np.repeat(~is_long_U, np.diff(history.begin_U))
+    return Folds(
+        folds=folds,
+        used_N=used_N,
         n_left_out=_counted(
             ~used_N,
             {
                 "labelled as anomalous": history.label_N,
                 "unit too short": too_short_N,
-                "gap between parts": gap_N,
                 "in no whole window": ~used_N,
             },
         ),
     )
 
 
-def without_unseen_sensors(history: History, parts: Parts) -> tuple[History, Parts]:
-    """Leave out sensors with no values in the training part, or next to none.
+def without_unseen_sensors(history: History, folds: Folds) -> tuple[History, Folds]:
+    """Leave out sensors with no values in the rows used, or next to none.
 
-    A sensor that began to report after it would be scaled by nothing: whatever it shows
-    then would be a huge error, and a threshold above that is blind to everything else.
+    A sensor that is scaled by nothing would have a huge error whatever it shows, and a
+    threshold above that is blind to everything else.
 
     Raises:
         InputError: no sensor is left.
     """
-    n_rows = int(parts.training_N.sum())
-    n_values_F = (~np.isnan(history.values_NF[parts.training_N])).sum(axis=0)
+    n_rows = int(folds.used_N.sum())
+    n_values_F = (~np.isnan(history.values_NF[folds.used_N])).sum(axis=0)
     n_needed = max(MIN_VALUES, math.ceil(MIN_VALUES_SHARE * n_rows))
-    keep_F = n_values_F >= n_needed
-    if keep_F.all():
-        return history, parts
-    unseen = [s for s, keep in zip(history.sensors, keep_F, strict=True) if not keep]
-    too_few = f"fewer than {n_needed} values in the {n_rows:,} rows of the training part"
-    if not keep_F.any():
+    too_few = f"fewer than {n_needed} values in the {n_rows:,} rows used"
+    return without_sensors(history, folds, n_values_F < n_needed, too_few)
+
+
+def without_sensors(
+    history: History, folds: Folds, out_F: BoolArray, reason: str
+) -> tuple[History, Folds]:
+    """Leave out these sensors, and note why.
+
+    Raises:
+        InputError: no sensor is left.
+    """
+    if not out_F.any():
+        return history, folds
+    names = [s for s, out in zip(history.sensors, out_F, strict=True) if out]
+    if out_F.all():
         raise InputError(
-            f"every sensor has {too_few}, so there is nothing to learn from: "
-            f"{listed(unseen)}"
+            f"every sensor has {reason}, so there is nothing to learn from: {listed(names)}"
         )
     kept = replace(
         history,
-        sensors=tuple(s for s in history.sensors if s not in set(unseen)),
-        values_NF=history.values_NF[:, keep_F],
-        notes=[*history.notes, f"sensors left out, {too_few}: {listed(unseen)}"],
+        sensors=tuple(s for s in history.sensors if s not in set(names)),
+        values_NF=history.values_NF[:, ~out_F],
+        notes=[*history.notes, f"sensors left out, {reason}: {listed(names)}"],
     )
-    training, validation, calibration = (
-        replace(part, flat_MF=kept.values_NF)
-        for part in (parts.training, parts.validation, parts.calibration)
-    )
-    return kept, replace(
-        parts, training=training, validation=validation, calibration=calibration
-    )
+    return kept, folds.of_sensors(kept.values_NF)
+
+
+def _held_out_span(
+    begin: int, end: int, number: int, n_folds: int, share: float
+) -> tuple[int, int]:
+    n_readings = end - begin
+    if n_folds == 1:
+        return end - int(n_readings * share), end
+    return begin + n_readings * number // n_folds, begin + n_readings * (
+        number + 1
+    ) // n_folds
+
+
+def _clean(
+    first: int, last: int, length: int, stride: int, n_labels_before: IntArray
+) -> IntArray:
+    """Starts of the windows within readings [first, last) that touch no label."""
+    start_B = np.arange(first, last - length + 1, stride, dtype=np.int64)
+    n_labels_B = n_labels_before[start_B + length] - n_labels_before[start_B]
+    return np.asarray(start_B[n_labels_B == 0])
 
 
 def _covered(windows: Windows) -> BoolArray:
@@ -165,54 +225,24 @@ def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, 
     return {reason: n for reason, n in n_of.items() if n}
 
 
-def _spans(
-    begin: int, end: int, length: int, validation: float, calibration: float
-) -> dict[str, tuple[int, int]] | None:
-    """Each part's readings as [first, last), or None if one would hold no window."""
-    usable = end - begin - 2 * length
-    n_validation = int(usable * validation)
-    n_calibration = int(usable * calibration)
-    n_training = usable - n_validation - n_calibration
-    if min(n_training, n_validation, n_calibration) < length:
-        return None
-    after_training = begin + n_training
-    after_validation = after_training + length + n_validation
-    return {
-        "training": (begin, after_training),
-        "validation": (after_training + length, after_validation),
-        "calibration": (after_validation + length, end),
-    }
-
-
 def _check_enough(
-    history: History,
-    windows: dict[str, Windows],
-    length: int,
-    stride: int,
-    validation: float,
-    calibration: float,
+    history: History, folds: list[Fold], length: int, stride: int, share: float
 ) -> None:
-    shares = {
-        "training": 1.0 - validation - calibration,
-        "validation": validation,
-        "calibration": calibration,
-    }
-    n_needed = 2 * length + max(
-        math.ceil(
-            (length + MIN_WINDOWS[part] * (1 if part == "calibration" else stride)) / share
-        )
-        for part, share in shares.items()
+    n_held_out = min(len(fold.held_out.windows) for fold in folds)
+    n_training = min(len(fold.training) for fold in folds)
+    if n_held_out >= MIN_HELD_OUT_WINDOWS and n_training >= MIN_TRAINING_WINDOWS:
+        return
+    # What a member trains on may lie on both sides of what is held out from it.
+    n_to_train_on = (2 * length + stride * MIN_TRAINING_WINDOWS) / (1.0 - share)
+    n_needed = math.ceil(max((length + MIN_HELD_OUT_WINDOWS - 1) / share, n_to_train_on))
+    longest = int(np.diff(history.begin_U).max())
+    raise InputError(
+        f"the history is too short: a fold holds {n_training} windows without a label to "
+        f"train on and {n_held_out} held out, {MIN_TRAINING_WINDOWS} and "
+        f"{MIN_HELD_OUT_WINDOWS} are needed. With windows of {length} a unit needs about "
+        f"{n_needed} rows; the longest has {longest}. Give more history, or a smaller "
+        "--window"
     )
-    for part, minimum in MIN_WINDOWS.items():
-        if len(windows[part]) >= minimum:
-            continue
-        longest = int(np.diff(history.begin_U).max())
-        raise InputError(
-            f"the history is too short: its {part} part holds {len(windows[part])} "
-            f"windows without a label, {minimum} are needed. With windows of {length} "
-            f"a unit needs about {n_needed} rows; the longest has {longest}. "
-            "Give more history, or a smaller --window"
-        )
 
 
 def _joined(arrays: list[IntArray]) -> IntArray:

@@ -1,9 +1,9 @@
-"""From history to a detector: split, scale, fit, calibrate, write."""
+"""From history to detector: cut in folds, scale, fit, learn to score, calibrate, write."""
 
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,33 +12,34 @@ import torch
 
 from pipeline.detector import artifact
 from pipeline.detector.artifact import LoadedDetector
-from pipeline.detector.detector import Detector, unit_threshold
-from pipeline.detector.families import build_network
-from pipeline.detector.manifest import (
-    SCHEMA,
-    FilePart,
-    IncidentPart,
-    Manifest,
-    ModelPart,
-    ScalerPart,
-    ThresholdPart,
-    TrainingPart,
-)
-from pipeline.detector.network import NetworkShape, default_shape
+from pipeline.detector.detector import Detector
+from pipeline.detector.elbo import ElboScoring
+from pipeline.detector.families import VARIATIONAL, build_network
+from pipeline.detector.network import Network, NetworkShape, default_shape
+from pipeline.detector.residual import ResidualScoring
 from pipeline.detector.scaler import Scaler
-from pipeline.records import FloatArray
-from pipeline.score import Scorer, choose_device
+from pipeline.detector.scoring import Scoring
+from pipeline.errors import InputError
+from pipeline.records import BoolArray, FloatArray
+from pipeline.score import choose_device
 from pipeline.settings import parse_trigger
-from pipeline.times import iso_time
 from pipeline.trigger import IncidentRule
 from trainer.baselines import reference_windows
-from trainer.calibrate import Calibration, calibrate
-from trainer.fit import Epoch, FitSettings, Fitted, fit_network
+from trainer.calibrate import Calibration, HeldOutScores, calibrate
+from trainer.fit import FitSettings, fit_network, number_of_steps
+from trainer.held_out import held_out_measures, held_out_rows, n_before
 from trainer.history import History
+from trainer.manifest import manifest_of
+from trainer.roles import roles
 from trainer.settings import TrainerSettings
-from trainer.split import Parts, split, without_unseen_sensors
+from trainer.split import Folds, split, without_sensors, without_unseen_sensors
+from trainer.surprise import drift, explained, fit_elbo_scoring, fit_residual_scoring
 
-N_GOLDEN = 16
+ENSEMBLE = "ensemble"
+FAMILIES_OF: dict[str, tuple[str, ...]] = {ENSEMBLE: ("vae", "dae")}
+"""The families behind a name that is not one itself."""
+N_GOLDEN = 40
+"""Windows in a row: more than any statistic of them spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,95 +47,173 @@ class Trained:
     """What came of it, for whoever reports it."""
 
     loaded: LoadedDetector
-    fitted: Fitted
     calibration: Calibration
-    parts: Parts
+    held_out: HeldOutScores
+    """What the calibration was made on."""
+    folds: Folds
     fit_seconds: float
 
 
 def train(
     history: History,
-    family: str,
+    model: str,
     settings: TrainerSettings,
     out: Path,
-    on_progress: Callable[[float, Epoch | None], None],
+    on_progress: Callable[[float, float], None],
 ) -> Trained:
     """Fit a detector on `history` and write its folder.
 
     Args:
         history: readings of one or several units.
-        family: a key of `FAMILIES`.
+        model: a key of `FAMILIES` or of `FAMILIES_OF`.
         settings: how.
         out: the detector's folder; its name becomes the detector's.
-        on_progress: see `fit_network`.
+        on_progress: told the share of training done, 0 to 1, and the last mean loss.
 
     Raises:
-        InputError: the history is too short or its training part holds next to no values,
-            or `out` holds something else.
+        InputError: the history is too short or holds next to no values, the score asked
+            for is not one of this model, or `out` holds something else.
     """
     began_s = time.monotonic()
     artifact.refuse_other_content(out)
+    families = FAMILIES_OF.get(model, (model,))
+    check_score(families, settings)
     torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
-    parts = split(
+    folds = split(
         history,
         settings.window,
         settings.stride,
-        settings.validation_fraction,
+        settings.folds,
         settings.calibration_fraction,
     )
-    history, parts = without_unseen_sensors(history, parts)
-    scaler = Scaler.fit(history.values_NF[parts.training_N])
-    shape = _shape(settings, len(history.sensors))
-    torch.manual_seed(settings.seed)
-    network = build_network(family, shape)
-    fitted = fit_network(
-        network,
-        scaler,
-        parts.training,
-        parts.validation,
-        _fit_settings(settings),
-        device,
-        on_progress,
+    history, folds = without_unseen_sensors(history, folds)
+    role = roles(history.values_NF[folds.used_N])
+    is_scored_F = role.is_scored_F[~role.is_left_out_F]
+    history, folds = without_sensors(history, folds, role.is_left_out_F, "one value only")
+    scaler = Scaler.fit(history.values_NF[folds.used_N])
+    networks, losses = _fitted(families, scaler, folds, settings, device, on_progress)
+    scoring, share_explained = _scoring(
+        networks, scaler, history, folds, is_scored_F, settings, device
     )
+    scores = _held_out_scores(networks, scoring, scaler, folds, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
-    uncalibrated = unit_threshold(history.sensors, network, scaler)
-    error_B = Scorer(uncalibrated, device).score(parts.calibration).score_B
-    calibration = calibrate(
-        error_B,
-        parts.calibration_unit_B,
-        parts.calibration_time_s_B,
-        rule,
-        settings.false_alarms_per_day,
-    )
-    network.cpu()
-    detector = Detector(history.sensors, network, scaler, calibration.threshold)
+    calibration = calibrate(scores, rule, settings.false_alarms_per_day)
+    detector = Detector(history.sensors, networks, scaler, scoring, calibration.threshold)
+    detector.to("cpu")
     fit_seconds = time.monotonic() - began_s
-    manifest = Manifest(
-        schema=SCHEMA,
-        name=out.resolve().name,
-        sensors=list(history.sensors),
-        model=ModelPart(family, shape.window, shape.hidden, shape.latent),
-        scaler=ScalerPart(scaler.mean_F.tolist(), scaler.scale_F.tolist()),
-        threshold=_threshold_part(calibration, settings),
-        incident=IncidentPart((rule.n_over, rule.n_last), rule.n_recovery),
-        training=_training_part(history, parts, fitted, settings),
+    manifest = manifest_of(
+        out.resolve().name,
+        detector,
+        families,
+        calibration,
+        rule,
+        history,
+        folds,
+        settings,
+        n_steps=number_of_steps([f.training for f in folds.folds], _fit_settings(settings)),
+        losses=losses,
+        explained=share_explained,
         versions=_versions(),
-        weights=FilePart("", ""),
-        golden=FilePart("", ""),
-        reference=FilePart("", ""),
     )
-    golden_BTF = _golden_windows(parts, error_B)
-    reference_BTF = reference_windows(parts.training)
-    loaded = artifact.save(out, detector, golden_BTF, reference_BTF, manifest)
-    return Trained(loaded, fitted, calibration, parts, fit_seconds)
+    golden_NF = _golden_readings(folds, scores, settings.window)
+    reference_BTF = reference_windows(folds.folds[0].training)
+    loaded = artifact.save(out, detector, golden_NF, reference_BTF, manifest)
+    return Trained(loaded, calibration, scores, folds, fit_seconds)
 
 
-def _shape(settings: TrainerSettings, n_sensors: int) -> NetworkShape:
-    by_rule = default_shape(settings.window, n_sensors)
-    return NetworkShape(
-        window=settings.window,
-        n_sensors=n_sensors,
+def check_score(families: tuple[str, ...], settings: TrainerSettings) -> None:
+    """Raise InputError if networks of these families cannot score as asked."""
+    strangers = [family for family in families if family not in VARIATIONAL]
+    if settings.score != "residual" and strangers:
+        raise InputError(
+            f"score {settings.score!r} is made by a VAE, not by {strangers[0]!r}; "
+            f"choose --model {' or '.join(VARIATIONAL)}"
+        )
+
+
+def _fitted(
+    families: tuple[str, ...],
+    scaler: Scaler,
+    folds: Folds,
+    settings: TrainerSettings,
+    device: torch.device,
+    on_progress: Callable[[float, float], None],
+) -> tuple[tuple[Network, ...], dict[str, float]]:
+    """A network of each family with a member a fold, and the training losses."""
+    shape = _shape(settings, folds)
+    training = [fold.training for fold in folds.folds]
+    networks, losses = [], {}
+    for number, family in enumerate(families):
+        torch.manual_seed(settings.seed)
+        network = build_network(family, shape)
+
+        def tell(done: float, loss: float, number: int = number) -> None:
+            on_progress((number + done) / len(families), loss)
+
+        losses[family] = fit_network(
+            network, scaler, training, _fit_settings(settings), device, tell
+        )
+        networks.append(network.to(device))
+    return tuple(networks), losses
+
+
+def _scoring(
+    networks: tuple[Network, ...],
+    scaler: Scaler,
+    history: History,
+    folds: Folds,
+    is_scored_F: BoolArray,
+    settings: TrainerSettings,
+    device: torch.device,
+) -> tuple[Scoring, float]:
+    rows = held_out_rows(networks, scaler, folds, device)
+    scaled_NF = _scaled_rows(history.values_NF[folds.used_N], scaler)
+    units_N = np.repeat(np.arange(len(history.units)), np.diff(history.begin_U))
+    drift_F = drift(scaled_NF, units_N[folds.used_N])
+    by_residual: ResidualScoring = fit_residual_scoring(rows, is_scored_F, drift_F)
+    share_explained = explained(rows, by_residual)
+    if settings.score == "residual":
+        return by_residual, share_explained
+    has_kl = settings.score == "elbo"
+    nats_BC = held_out_measures(networks, ElboScoring(has_kl, 1.0), scaler, folds, device)
+    return fit_elbo_scoring(nats_BC, has_kl, settings.window), share_explained
+
+
+def _held_out_scores(
+    networks: tuple[Network, ...],
+    scoring: Scoring,
+    scaler: Scaler,
+    folds: Folds,
+    device: torch.device,
+) -> HeldOutScores:
+    measure_BC = held_out_measures(networks, scoring, scaler, folds, device)
+    series_B = np.concatenate([fold.held_out.series_B for fold in folds.folds])
+    surprise = scoring.surprise(measure_BC, np.arange(len(series_B)), n_before(series_B))
+    time_s_B = np.concatenate([fold.held_out.time_s_B for fold in folds.folds])
+    return HeldOutScores(surprise.score_B, series_B, time_s_B)
+
+
+def _scaled_rows(values_NF: FloatArray, scaler: Scaler) -> FloatArray:
+    return np.asarray(np.nan_to_num((values_NF - scaler.mean_F) / scaler.scale_F))
+
+
+def _golden_readings(folds: Folds, scores: HeldOutScores, window: int) -> FloatArray:
+    """A stretch of held-out readings, the one with the highest score in it."""
+    top = int(scores.score_B.argmax())
+    same_B = np.flatnonzero(scores.series_B == scores.series_B[top])
+    first = max(same_B[0], min(top - N_GOLDEN // 2, same_B[-1] - N_GOLDEN + 1))
+    last = min(first + N_GOLDEN, same_B[-1] + 1)
+    start_B = np.concatenate([fold.held_out.windows.start_B for fold in folds.folds])
+    flat_NF = folds.folds[0].training.flat_MF
+    return flat_NF[start_B[first] : start_B[last - 1] + window]
+
+
+def _shape(settings: TrainerSettings, folds: Folds) -> NetworkShape:
+    n_sensors = folds.folds[0].training.flat_MF.shape[1]
+    by_rule = default_shape(settings.window, n_sensors, len(folds.folds))
+    return replace(
+        by_rule,
         hidden=settings.hidden or by_rule.hidden,
         latent=settings.latent or by_rule.latent,
     )
@@ -142,57 +221,11 @@ def _shape(settings: TrainerSettings, n_sensors: int) -> NetworkShape:
 
 def _fit_settings(settings: TrainerSettings) -> FitSettings:
     return FitSettings(
+        steps=settings.steps,
         epochs=settings.epochs,
-        patience=settings.patience,
-        warmup_epochs=settings.warmup_epochs,
         batch_windows=settings.batch_windows,
-        epoch_windows=settings.epoch_windows,
         learning_rate=settings.learning_rate,
         seed=settings.seed,
-    )
-
-
-def _golden_windows(parts: Parts, error_B: FloatArray) -> FloatArray:
-    """Windows from the least to the most anomalous of the calibration part."""
-    by_error_B = np.argsort(error_B, kind="stable")
-    n_golden = min(N_GOLDEN, len(by_error_B))
-    ranks = np.linspace(0, len(by_error_B) - 1, n_golden).astype(np.int64)
-    return parts.calibration.gather(by_error_B[ranks])
-
-
-def _threshold_part(calibration: Calibration, settings: TrainerSettings) -> ThresholdPart:
-    at_most = calibration.at_most_per_day
-    return ThresholdPart(
-        value=calibration.threshold,
-        method="lowest threshold within the rate, on a held-out part",
-        asked_false_alarms_per_unit_day=settings.false_alarms_per_day,
-        observed_false_alarms=calibration.n_false_alarms,
-        calibration_unit_days=calibration.unit_days,
-        expected_false_alarms_per_unit_day=calibration.expected_per_day,
-        at_most_false_alarms_per_unit_day=at_most if np.isfinite(at_most) else None,
-        is_shown=calibration.is_shown,
-    )
-
-
-def _training_part(
-    history: History, parts: Parts, fitted: Fitted, settings: TrainerSettings
-) -> TrainingPart:
-    return TrainingPart(
-        first_time=iso_time(float(history.time_s_N.min())),
-        last_time=iso_time(float(history.time_s_N.max())),
-        n_units=len(history.units),
-        n_rows=len(history),
-        data_digest=history.digest(),
-        n_windows=parts.n_windows(),
-        n_epochs=len(fitted.epochs),
-        best_epoch=fitted.best.number,
-        validation_loss=fitted.best.validation_loss,
-        seed=settings.seed,
-        settings=settings.model_dump(mode="json"),
-        left_out=[
-            *history.notes,
-            *(f"{n} rows left out: {reason}" for reason, n in parts.n_left_out.items()),
-        ],
     )
 
 

@@ -26,7 +26,7 @@ from pipeline.times import parse_iso_s
 N_PARTITIONS = 3
 DEFAULT_HTTP_PORT = 9100
 MIN_ROWS_SUMMARISED = 100
-TRAINING = ("--model", "vae", "--window", "16", "--epochs", "40")
+TRAINING = ("--set", "steps=400")
 
 
 def show(
@@ -61,7 +61,7 @@ def show(
         _say(console, "starting Apache Kafka")
         kafka = stack.enter_context(LocalKafka(n_partitions=N_PARTITIONS))
 
-        _say(console, "training a VAE on 30 days of a server's metrics")
+        _say(console, "training an ensemble on 30 days of a server's metrics")
         history = str(data / "history.parquet")
         options = ["--out", str(detector), *TRAINING]
         with Child(["trainer", "fit", history, *options], environ) as fit:

@@ -1,51 +1,44 @@
 """The dense autoencoder (AE)."""
 
-import torch
 from torch import Tensor
 
-from pipeline.detector.network import (
-    Errors,
-    Network,
-    NetworkShape,
-    decoder_layers,
-    encoder_layers,
-    network_input,
-    sum_over_time,
-)
+from pipeline.detector.network import Network, NetworkShape, mean_squared, network_input
+from pipeline.detector.stacked import DenseLayers
 
 
 class Autoencoder(Network):
-    """Learns to copy normal windows through a bottleneck; its error is the score.
+    """Learns to copy normal windows through a bottleneck.
 
     Source: Sakurada & Yairi (2014), doi:10.1145/2689746.2689747.
     """
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__(shape)
-        self.encoder = encoder_layers(shape, shape.latent)
-        self.decoder = decoder_layers(shape)
+        n_values = shape.window * shape.n_sensors
+        self.encoder = DenseLayers(shape.n_members, n_values, shape.hidden, shape.latent)
+        self.decoder = DenseLayers(shape.n_members, shape.latent, shape.hidden, n_values)
 
-    def forward(self, x_BTF: Tensor) -> Tensor:
-        """The reconstruction of scaled windows, shape (B, T, F)."""
-        reconstruction_BTF: Tensor = self.decoder(self.encoder(network_input(x_BTF)))
-        return reconstruction_BTF
-
-    def loss(self, x_BTF: Tensor, observed_BTF: Tensor, warmup: float) -> Tensor:
+    def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         """Mean squared reconstruction error over the observed values.
 
         Taken on clipped values: one fault in the history must not own the gradient.
         """
-        target_BTF = network_input(x_BTF)
-        squared_BTF = torch.square(target_BTF - self(x_BTF)) * observed_BTF
-        return squared_BTF.sum() / observed_BTF.sum().clamp(min=1.0)
+        error_MBTF = network_input(x_MBTF) - self.reconstruct(self.corrupted(x_MBTF))
+        return mean_squared(error_MBTF, observed_MBTF)
 
-    def errors(self, x_BTF: Tensor, observed_BTF: Tensor) -> Errors:
-        """Mean squared reconstruction error, dimensionless, split by sensor."""
-        reconstruction_BTF = self(x_BTF)
-        squared_BTF = torch.square(x_BTF - reconstruction_BTF)
-        n_values = x_BTF.shape[1] * x_BTF.shape[2]
-        return Errors(
-            sensor_BF=sum_over_time(squared_BTF, observed_BTF) / n_values,
-            rest_B=x_BTF.new_zeros(len(x_BTF)),
-            expected_BF=reconstruction_BTF[:, -1],
-        )
+    def corrupted(self, x_MBTF: Tensor) -> Tensor:
+        """What training shows the network in the place of `x_MBTF`; here the same."""
+        return x_MBTF
+
+    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.reconstruct`."""
+        latent_MBL = self.encoder(network_input(x_MBTF).flatten(2))
+        values_MBV: Tensor = self.decoder(latent_MBL)
+        n_members, n_windows, _ = values_MBV.shape
+        sizes = (n_members, n_windows, self.shape.window, self.shape.n_sensors)
+        return values_MBV.reshape(sizes)
+
+    def newest(self, x_BTF: Tensor) -> Tensor:
+        """See `Network.newest`; only that row is decoded."""
+        latent_MBL = self.encoder(network_input(x_BTF).flatten(1)[None])
+        return self.decoder.last_outputs(latent_MBL, self.shape.n_sensors)

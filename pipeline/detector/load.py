@@ -9,10 +9,12 @@ import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
+from torch import nn
 
 from pipeline.detector import manifest as manifests
 from pipeline.detector.detector import Detector, as_float32
-from pipeline.detector.families import FAMILIES, build_network
+from pipeline.detector.elbo import ElboScoring
+from pipeline.detector.families import FAMILIES, VARIATIONAL, build_network
 from pipeline.detector.files import (
     GOLDEN,
     MANIFEST,
@@ -26,14 +28,16 @@ from pipeline.detector.files import (
     one_line,
     read_file,
 )
-from pipeline.detector.manifest import FilePart, Manifest
+from pipeline.detector.manifest import ElboPart, FilePart, Manifest, NetworkPart
 from pipeline.detector.network import Network, NetworkShape
+from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
+from pipeline.detector.scoring import Scoring
 from pipeline.errors import DetectorError
 from pipeline.records import FloatArray
 
 MAX_GOLDEN_WINDOWS = 1_000
-"""All are scored at once, each time a detector is loaded; `trainer fit` writes 16."""
+"""All are scored at once, each time a detector is loaded; `trainer fit` writes 40."""
 
 GOLDEN_TOLERANCE = 1e-3
 """Relative. Float32 sums differ by 1e-6 between processors; another model by far more."""
@@ -113,43 +117,43 @@ def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
 
 def _loaded(folder: Path, text: bytes) -> LoadedDetector:
     manifest = manifests.decode(text, str(folder / MANIFEST))
-    if manifest.model.family not in FAMILIES:
-        raise DetectorError(
-            f"{folder}: expected a model family of {sorted(FAMILIES)}, "
-            f"got {manifest.model.family!r}; a newer version wrote it"
-        )
+    for part in manifest.networks:
+        if part.family not in FAMILIES:
+            raise DetectorError(
+                f"{folder}: expected a model family of {sorted(FAMILIES)}, "
+                f"got {part.family!r}; a newer version wrote it"
+            )
     weights = _verified(folder, WEIGHTS, manifest.weights)
     golden = _verified(folder, GOLDEN, manifest.golden)
     _check_name(folder, REFERENCE, manifest.reference)
     check_there(folder / REFERENCE)
     detector = Detector(
         sensors=tuple(manifest.sensors),
-        network=_network(folder, manifest, weights),
+        networks=_networks(folder, manifest, weights),
         scaler=Scaler(as_float32(manifest.scaler.mean), as_float32(manifest.scaler.scale)),
+        scoring=_scoring(folder, manifest),
         threshold=manifest.threshold.value,
     )
     _check_golden(folder, detector, golden)
     return LoadedDetector(detector, manifest, manifests.digest(manifest))
 
 
-def _network(folder: Path, manifest: Manifest, content: bytes) -> Network:
-    """The network with its weights. The manifest's sizes are claims, so nothing is
+def _networks(folder: Path, manifest: Manifest, content: bytes) -> tuple[Network, ...]:
+    """The networks with their weights. The manifest's sizes are claims, so nothing is
     allocated by them: the weights must have them, and those are no larger than a file."""
-    shape = NetworkShape(
-        window=manifest.model.window,
-        n_sensors=len(manifest.sensors),
-        hidden=manifest.model.hidden,
-        latent=manifest.model.latent,
-    )
     with torch.device("meta"):
-        network = build_network(manifest.model.family, shape)
+        networks = nn.ModuleList(
+            build_network(part.family, _shape(part, len(manifest.sensors)))
+            for part in manifest.networks
+        )
     try:
         weights = safetensors.torch.load(content)
     except _UNREADABLE as error:
         raise DetectorError(
             f"{folder}: the weights do not fit: {one_line(error)}"
         ) from error
-    expected = {name: (t.dtype, tuple(t.shape)) for name, t in network.state_dict().items()}
+    state = networks.state_dict()
+    expected = {name: (t.dtype, tuple(t.shape)) for name, t in state.items()}
     found = {name: (t.dtype, tuple(t.shape)) for name, t in weights.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -157,33 +161,61 @@ def _network(folder: Path, manifest: Manifest, content: bytes) -> Network:
                 f"{folder}: the weights do not fit: expected {name!r} to be "
                 f"{expected.get(name)}, got {found.get(name)}"
             )
-    network.load_state_dict(weights, assign=True)
-    return network.eval()
+    networks.load_state_dict(weights, assign=True)
+    return tuple(network.eval() for network in networks if isinstance(network, Network))
+
+
+def _shape(part: NetworkPart, n_sensors: int) -> NetworkShape:
+    return NetworkShape(part.window, n_sensors, part.hidden, part.latent, part.members)
+
+
+def _scoring(folder: Path, manifest: Manifest) -> Scoring:
+    score = manifest.score
+    if isinstance(score, ElboPart):
+        strangers = [p.family for p in manifest.networks if p.family not in VARIATIONAL]
+        if strangers:
+            raise DetectorError(f"{folder}: {strangers[0]!r} is not scored by an ELBO")
+        return ElboScoring(score.has_kl, score.limit)
+    return ResidualScoring(
+        trust_F=as_float32(score.trust),
+        is_scored_F=np.array(score.scored, dtype=np.bool_),
+        statistics=tuple(
+            Statistic(
+                part.kind,
+                part.span,
+                as_float32(part.scale),
+                as_float32(part.typical),
+                part.limit,
+            )
+            for part in score.statistics
+        ),
+    )
 
 
 def _check_golden(folder: Path, detector: Detector, content: bytes) -> None:
     try:
         tensors = safetensors.numpy.load(content)
-        golden_BTF, expected_B = tensors["windows"], tensors["scores"]
+        golden_NF, expected_B = tensors["readings"], tensors["scores"]
     except _UNREADABLE as error:
         raise DetectorError(
-            f"{folder}: expected golden windows and their scores: {one_line(error)}"
+            f"{folder}: expected golden readings and their scores: {one_line(error)}"
         ) from error
-    n_windows = len(golden_BTF) if golden_BTF.ndim else 0
-    shape = (n_windows, detector.window, len(detector.sensors))
+    n_windows = len(golden_NF) - detector.window + 1 if golden_NF.ndim else 0
+    shape = (len(golden_NF) if golden_NF.ndim else 0, len(detector.sensors))
     if (
-        golden_BTF.dtype != np.float32
+        golden_NF.dtype != np.float32
         or expected_B.dtype != np.float32
-        or golden_BTF.shape != shape
-        or expected_B.shape != shape[:1]
+        or golden_NF.shape != shape
+        or expected_B.shape != (n_windows,)
         or not 1 <= n_windows <= MAX_GOLDEN_WINDOWS
     ):
         raise DetectorError(
-            f"{folder}: expected 1 to {MAX_GOLDEN_WINDOWS} golden windows of {shape[1:]} "
-            f"with a score each, in float32, got {golden_BTF.dtype} {golden_BTF.shape} "
-            f"and {expected_B.dtype} {expected_B.shape}"
+            f"{folder}: expected 1 to {MAX_GOLDEN_WINDOWS} golden windows of "
+            f"{detector.window} readings of {shape[1]} sensors with a score each, in "
+            f"float32, got {golden_NF.dtype} {golden_NF.shape} and {expected_B.dtype} "
+            f"{expected_B.shape}"
         )
-    score_B: FloatArray = detector.score(golden_BTF).score_B
+    score_B = detector.score_series(golden_NF).score_B
     if not np.allclose(score_B, expected_B, rtol=GOLDEN_TOLERANCE, atol=1e-6):
         raise DetectorError(
             f"{folder}: golden windows score {score_B[:4].tolist()} but were recorded as "

@@ -1,7 +1,7 @@
 """`manifest.json`: everything about a detector that is not its weights."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -9,26 +9,60 @@ from pipeline.detector.files import one_line
 from pipeline.errors import DetectorError
 
 SCHEMA_PREFIX = "detector/"
-SCHEMA = f"{SCHEMA_PREFIX}1"
+SCHEMA = f"{SCHEMA_PREFIX}2"
 MAX_SENSORS = 10_000
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+# They become float32: smaller ones would be 0 and be divided by, larger ones infinite.
+Divisor = Annotated[
+    float, msgspec.Meta(ge=1.1754943508222875e-38, le=3.4028234663852886e38)
+]
 
 
-class ModelPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which network, and its sizes."""
+class NetworkPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Networks of one family, and their sizes."""
 
     family: str
     window: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
     hidden: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
     latent: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    members: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+
+
+class StatisticPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One statistic of the residuals, see `Statistic`. Per scored sensor, in order."""
+
+    kind: Literal["burst", "shift"]
+    span: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    scale: list[Divisor]
+    typical: list[Annotated[float, msgspec.Meta(ge=0)]]
+    limit: Divisor
+
+
+class ResidualPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="residual", tag_field="by"
+):
+    """Scores by residuals, see `ResidualScoring`. Per sensor, in the order of `sensors`."""
+
+    trust: list[Annotated[float, msgspec.Meta(ge=0, le=1)]]
+    scored: list[bool]
+    statistics: Annotated[list[StatisticPart], msgspec.Meta(min_length=1, max_length=32)]
+
+
+class ElboPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="elbo", tag_field="by"
+):
+    """Scores by a VAE's ELBO, or by its reconstruction probability, see `ElboScoring`."""
+
+    has_kl: bool
+    limit: Divisor
 
 
 class ScalerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per sensor, in the order of `sensors`."""
 
     mean: list[float]
-    scale: list[Annotated[float, msgspec.Meta(gt=0)]]
+    scale: list[Divisor]
 
 
 class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,14 +71,14 @@ class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trigger: tuple[Positive, Annotated[int, msgspec.Meta(ge=1, le=64)]]
     """(k, n): k of the last n scores at or above 1.0 open an incident."""
     recovery: Positive
-    """m: that many scores in a row below 1.0 close it."""
+    """m: that many scores in a row below 0.85 close it."""
 
 
 class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where 1.0 lies, and what that was measured to mean."""
 
-    value: Annotated[float, msgspec.Meta(gt=0)]
-    """In the network's own error."""
+    value: Divisor
+    """In what the scoring gives."""
     method: str
     asked_false_alarms_per_unit_day: float
     observed_false_alarms: int
@@ -68,10 +102,12 @@ class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_digest: str
     """SHA-256 over the sensors' names and the rows that were used."""
     n_windows: dict[str, int]
-    """Per part: training, validation, calibration."""
-    n_epochs: int
-    best_epoch: int
-    validation_loss: float
+    """Training windows of a member on average, and held-out ones of all members."""
+    n_steps: int
+    losses: dict[str, float]
+    """Mean training loss at the end, by family."""
+    explained: float
+    """Share of the held-out variance of the scored sensors that reconstructions explain."""
     seed: int
     settings: dict[str, Any]
     left_out: list[str]
@@ -90,8 +126,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: str
     name: str
     sensors: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_SENSORS)]
-    model: ModelPart
+    networks: Annotated[list[NetworkPart], msgspec.Meta(min_length=1, max_length=16)]
     scaler: ScalerPart
+    score: ResidualPart | ElboPart
     threshold: ThresholdPart
     incident: IncidentPart
     training: TrainingPart
@@ -100,17 +137,44 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden: FilePart
     reference: FilePart
 
+    @property
+    def window(self) -> int:
+        """T, readings in a window."""
+        return self.networks[0].window
+
+    @property
+    def model(self) -> str:
+        """The families in it, with the number of networks: `vae x 4 + dae x 4`."""
+        return " + ".join(f"{part.family} x {part.members}" for part in self.networks)
+
     def __post_init__(self) -> None:
         n_sensors = len(self.sensors)
         if len(set(self.sensors)) != n_sensors:
             raise ValueError("sensors are not all different")
         if not len(self.scaler.mean) == len(self.scaler.scale) == n_sensors:
             raise ValueError(f"scaler must have {n_sensors} means and scales")
+        if len({network.window for network in self.networks}) != 1:
+            raise ValueError("networks must all have the same window")
+        if isinstance(self.score, ResidualPart):
+            _check_residual(self.score, n_sensors)
         if unusable := [name for name in self.sensors if not is_sensor_name(name)]:
             raise ValueError(f"{unusable} cannot be names of sensors")
         n_over, n_last = self.incident.trigger
         if n_over > n_last:
             raise ValueError(f"trigger {n_over} of {n_last} can never be met")
+
+
+def _check_residual(score: ResidualPart, n_sensors: int) -> None:
+    if not len(score.trust) == len(score.scored) == n_sensors:
+        raise ValueError(f"score must have {n_sensors} values of trust and scored")
+    n_scored = sum(score.scored)
+    if n_scored == 0:
+        raise ValueError("score must have a sensor that is scored")
+    for statistic in score.statistics:
+        if not len(statistic.scale) == len(statistic.typical) == n_scored:
+            raise ValueError(f"statistics must be of the {n_scored} sensors scored")
+        if statistic.span & (statistic.span - 1):
+            raise ValueError(f"span {statistic.span} is not a power of two")
 
 
 def is_sensor_name(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""What every model family is: a network that reconstructs windows, and its errors."""
+"""What every model family is: networks that reconstruct windows."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -19,9 +19,11 @@ class NetworkShape:
     """Width of the layer between the window and the latent vector."""
     latent: int
     """Size of the latent vector, the bottleneck."""
+    n_members: int = 1
+    """M, networks side by side: same sizes, weights of their own."""
 
 
-def default_shape(window: int, n_sensors: int) -> NetworkShape:
+def default_shape(window: int, n_sensors: int, n_members: int = 1) -> NetworkShape:
     """Sizes by rule: a quarter of the window's values, then a sixteenth, within bounds.
 
     The bounds keep a small window trainable and a wide one affordable.
@@ -30,27 +32,20 @@ def default_shape(window: int, n_sensors: int) -> NetworkShape:
     return NetworkShape(
         window=window,
         n_sensors=n_sensors,
-        hidden=min(max(n_values // 4, 16), 512),
-        latent=min(max(n_values // 16, 4), 64),
+        hidden=min(max(n_values // 4, 16), 128),
+        latent=min(max(n_values // 16, 4), 32),
+        n_members=n_members,
     )
 
 
-class Errors(NamedTuple):
-    """How badly windows are reconstructed. Larger is more anomalous; all >= 0."""
-
-    sensor_BF: Tensor
-    """The part of each window's error that lies in each sensor."""
-    rest_B: Tensor
-    """The part that belongs to no one sensor."""
-    expected_BF: Tensor
-    """What the network expected of the newest time step, in scaled units."""
-
-
 class Network(nn.Module, ABC):
-    """Reconstructs scaled windows. One subclass per model family.
+    """M members that reconstruct scaled windows, each with weights of its own.
 
-    `observed_BTF` is 1.0 where a value was measured and 0.0 where it was missing: what was
-    not measured is neither learned from nor held against the window.
+    Every parameter and buffer has the members along its first axis, so that one launch
+    runs all of them. One subclass per model family.
+
+    `observed` is 1.0 where a value was measured and 0.0 where it was missing: what was not
+    measured is not learned from.
     """
 
     def __init__(self, shape: NetworkShape) -> None:
@@ -58,69 +53,58 @@ class Network(nn.Module, ABC):
         self.shape = shape
 
     @abstractmethod
-    def loss(self, x_BTF: Tensor, observed_BTF: Tensor, warmup: float) -> Tensor:
-        """The training objective, a scalar, averaged over windows and values.
+    def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
+        """The training objective of each member, averaged over its windows and values.
 
         Args:
-            x_BTF: windows after scaling.
-            observed_BTF: 1.0 where measured.
+            x_MBTF: each member's own windows, after scaling.
+            observed_MBTF: 1.0 where measured.
             warmup: 0.0 to 1.0, how far the warm-up of training has come.
+
+        Returns:
+            Shape (M,).
         """
 
     @abstractmethod
-    def errors(self, x_BTF: Tensor, observed_BTF: Tensor) -> Errors:
-        """Each window's error. A function of that window alone: no randomness."""
+    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+        """The members' reconstructions, shape (M, B, T, F).
 
+        Args:
+            x_MBTF: scaled windows; the first axis may be 1: the same for all members.
+        """
 
-def encoder_layers(shape: NetworkShape, n_out: int) -> nn.Sequential:
-    """Window to hidden to `n_out` values, dense."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(shape.window * shape.n_sensors, shape.hidden),
-        nn.GELU(),
-        nn.Linear(shape.hidden, n_out),
-    )
+    def newest(self, x_BTF: Tensor) -> Tensor:
+        """The members' reconstructions of each window's newest row, shape (M, B, F).
 
+        A function of each window alone: no randomness.
+        """
+        return self.reconstruct(x_BTF[None])[:, :, -1]
 
-def decoder_layers(shape: NetworkShape) -> nn.Sequential:
-    """Latent vector to hidden to window, dense."""
-    return nn.Sequential(
-        nn.Linear(shape.latent, shape.hidden),
-        nn.GELU(),
-        nn.Linear(shape.hidden, shape.window * shape.n_sensors),
-        nn.Unflatten(1, (shape.window, shape.n_sensors)),
-    )
+    def member(self, index: int) -> Self:
+        """One member as a network of its own, sharing its weights."""
+        shape = self.shape
+        alone = type(self)(
+            NetworkShape(shape.window, shape.n_sensors, shape.hidden, shape.latent)
+        )
+        alone.load_state_dict(
+            {name: t[index : index + 1] for name, t in self.state_dict().items()},
+            assign=True,
+        )
+        return alone.eval()
 
 
 # A value far outside what training saw must not steer the reconstruction of the others,
-# so the network sees it clipped; the error is still taken against the true value.
+# so the network sees it clipped; the residual is still taken against the true value.
 INPUT_CLIP = 10.0
 
 
-def network_input(x_BTF: Tensor) -> Tensor:
-    """`x_BTF` as the encoder sees it, within `INPUT_CLIP` standard deviations."""
-    return x_BTF.clamp(-INPUT_CLIP, INPUT_CLIP)
+def network_input(x: Tensor) -> Tensor:
+    """`x` as a network sees it, within `INPUT_CLIP` standard deviations."""
+    return x.clamp(-INPUT_CLIP, INPUT_CLIP)
 
 
-MIN_OBSERVED_SHARE = 0.25
-"""Of a window's values. With fewer observed it is scaled up no further: one outlying value
-among few must not count for many."""
-
-
-def sum_over_time(per_value_BTF: Tensor, observed_BTF: Tensor) -> Tensor:
-    """Sum over time of each sensor's values, missing ones made up for: shape (B, F).
-
-    A sum over n of N values is scaled up by sqrt(N / n), at most twofold, so that among
-    normal windows it spreads as a full one does. By N / n its mean would be a full one's
-    but its spread sqrt(N / n) times that, which the threshold, far out in the tail of full
-    windows, takes for anomalies. One with none observed has error 0.
-
-    Measured on noisy waves of 3 sensors, 2 % of full normal windows over the threshold: of
-    windows that lack half their values 14 % by N / n and 1 % by its root, of those that
-    lack five sixths 60 % and 2 %. Given up: with half missing, 45 % instead of 78 % of the
-    windows with a fault of two standard deviations are over it.
-    """
-    n_values = observed_BTF.shape[1] * observed_BTF.shape[2]
-    n_observed_B = observed_BTF.sum(dim=(1, 2)).clamp(min=MIN_OBSERVED_SHARE * n_values)
-    sums_BF = (per_value_BTF * observed_BTF).sum(dim=1)
-    return sums_BF * (n_values / n_observed_B).sqrt()[:, None]
+def mean_squared(error_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
+    """Each member's mean squared error over its observed values, shape (M,)."""
+    squared_MBTF = error_MBTF.square() * observed_MBTF
+    n_observed_M = observed_MBTF.sum(dim=(1, 2, 3)).clamp(min=1.0)
+    return squared_MBTF.sum(dim=(1, 2, 3)) / n_observed_M

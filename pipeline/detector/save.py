@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
+from torch import nn
 
 from pipeline.detector import manifest as manifests
 from pipeline.detector.detector import Detector
@@ -32,7 +33,7 @@ from pipeline.records import FloatArray
 def save(
     folder: Path,
     detector: Detector,
-    golden_BTF: FloatArray,
+    golden_NF: FloatArray,
     reference_BTF: FloatArray,
     manifest_without_files: Manifest,
 ) -> LoadedDetector:
@@ -45,7 +46,7 @@ def save(
     Args:
         folder: where; its parents are made.
         detector: what is saved.
-        golden_BTF: windows whose scores are recorded, and checked on every load.
+        golden_NF: readings in a row whose scores are recorded, and checked on every load.
         reference_BTF: short windows of the training rows, in the sensors' own units, NaN
             where missing; see `load_reference`.
         manifest_without_files: everything else.
@@ -62,7 +63,7 @@ def save(
         raise InputError(f"{folder}: cannot be written: {one_line(error)}") from error
     try:
         loaded = _write(
-            building, detector, golden_BTF, reference_BTF, manifest_without_files
+            building, detector, golden_NF, reference_BTF, manifest_without_files
         )
         # Again, for what was put there meanwhile.
         refuse_other_content(folder)
@@ -134,15 +135,15 @@ def _resolved(folder: Path) -> Path:
 def _write(
     building: Path,
     detector: Detector,
-    golden_BTF: FloatArray,
+    golden_NF: FloatArray,
     reference_BTF: FloatArray,
     without_files: Manifest,
 ) -> LoadedDetector:
-    state = detector.network.state_dict()
+    state = nn.ModuleList(detector.networks).state_dict()
     weights = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     # safetensors writes an array's memory as it lies, strides or not.
-    golden_BTF = np.ascontiguousarray(golden_BTF)
-    golden = {"windows": golden_BTF, "scores": detector.score(golden_BTF).score_B}
+    golden_NF = np.ascontiguousarray(golden_NF)
+    golden = {"readings": golden_NF, "scores": detector.score_series(golden_NF).score_B}
     reference = {"windows": np.ascontiguousarray(reference_BTF)}
     manifest = msgspec.structs.replace(
         without_files,

@@ -1,30 +1,37 @@
 """The variational autoencoder (VAE)."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.detector.network import (
-    Errors,
-    Network,
-    NetworkShape,
-    decoder_layers,
-    encoder_layers,
-    network_input,
-    sum_over_time,
-)
+from pipeline.detector.network import Network, NetworkShape, network_input
+from pipeline.detector.stacked import DenseLayers
 
 N_SAMPLES = 8
-"""Monte Carlo samples of the latent vector per scored window."""
+"""Monte Carlo samples of the latent vector, where an expectation over it is taken."""
 MIN_LOG_VARIANCE = math.log(1e-3)
 """Of an observation, in scaled units. A sensor that stands still would drive it to
 -infinity, and with it the error of its first move to +infinity."""
 MAX_LATENT_LOG_VARIANCE = 10.0
 
 
+class NegativeElbo(NamedTuple):
+    """Negative evidence lower bound of windows, in nats, mean over the members.
+
+    Above that of a perfect reconstruction at the prior, so that both parts are >= 0.
+    """
+
+    sensor_BF: Tensor
+    """The reconstruction term, the negative log of the reconstruction probability, split
+    by sensor."""
+    kl_B: Tensor
+    """The KL divergence of the latent Gaussian from the prior."""
+
+
 class VariationalAutoencoder(Network):
-    """A probabilistic autoencoder; the negative evidence lower bound (ELBO) is the score.
+    """A probabilistic autoencoder.
 
     The encoder gives the mean and log-variance of a Gaussian over the latent vector, the
     decoder the mean of every value; each sensor has one learned observation variance, which
@@ -34,80 +41,114 @@ class VariationalAutoencoder(Network):
     Rybkin et al. (2021), arXiv:2006.13202.
     """
 
-    latent_noise_SL: Tensor
+    latent_noise_MSL: Tensor
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__(shape)
-        self.encoder = encoder_layers(shape, 2 * shape.latent)
-        self.decoder = decoder_layers(shape)
-        self.log_variance_F = nn.Parameter(torch.zeros(shape.n_sensors))
+        n_members, latent = shape.n_members, shape.latent
+        n_values = shape.window * shape.n_sensors
+        self.encoder = DenseLayers(n_members, n_values, shape.hidden, 2 * latent)
+        self.decoder = DenseLayers(n_members, latent, shape.hidden, n_values)
+        self.log_variance_MF = nn.Parameter(torch.zeros(n_members, shape.n_sensors))
         # The same draws for every window, stored with the weights: a window has one score,
         # on any machine, wherever in a batch it stands. Antithetic pairs halve the noise.
         generator = torch.Generator().manual_seed(0)
         # On the generator's own device, whatever device the network is built on: `load`
         # builds it without memory.
-        half_SL = torch.randn(
-            N_SAMPLES // 2, shape.latent, generator=generator, device="cpu"
-        )
-        self.register_buffer("latent_noise_SL", torch.cat([half_SL, -half_SL]))
+        half_SL = torch.randn(N_SAMPLES // 2, latent, generator=generator, device="cpu")
+        noise_MSL = torch.cat([half_SL, -half_SL]).repeat(n_members, 1, 1)
+        self.register_buffer("latent_noise_MSL", noise_MSL)
 
-    def encode(self, x_BTF: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of the latent Gaussian, each of shape (B, L)."""
-        mean_BL, log_variance_BL = self.encoder(network_input(x_BTF)).chunk(2, dim=1)
-        return mean_BL, log_variance_BL.clamp(max=MAX_LATENT_LOG_VARIANCE)
+    def encode(self, x_MBTF: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent Gaussian, each of shape (M, B, L)."""
+        encoded_MBL = self.encoder(network_input(x_MBTF).flatten(2))
+        mean_MBL, log_variance_MBL = encoded_MBL.chunk(2, dim=2)
+        return mean_MBL, log_variance_MBL.clamp(max=MAX_LATENT_LOG_VARIANCE)
 
-    def loss(self, x_BTF: Tensor, observed_BTF: Tensor, warmup: float) -> Tensor:
+    def corrupted(self, x_MBTF: Tensor) -> Tensor:
+        """What training shows the encoder in the place of `x_MBTF`; here the same."""
+        return x_MBTF
+
+    def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         """Negative ELBO per observed value, in nats, from one reparameterised sample.
 
         The KL term is weighted by `warmup`, so that the latent space is in use before it
         is pressed towards the prior. Source: Bowman et al. (2016), arXiv:1511.06349.
         """
-        target_BTF = network_input(x_BTF)
-        mean_BL, log_variance_BL = self.encode(x_BTF)
-        noise_BL = torch.randn_like(mean_BL)
-        mean_BTF = self.decoder(mean_BL + noise_BL * (0.5 * log_variance_BL).exp())
-        log_variance_F = self._log_variance()
-        nll_BTF = 0.5 * (
-            torch.square(target_BTF - mean_BTF) * torch.exp(-log_variance_F)
-            + log_variance_F
+        mean_MBL, log_variance_MBL = self.encode(self.corrupted(x_MBTF))
+        noise_MBL = torch.randn_like(mean_MBL)
+        sample_MBL = mean_MBL + noise_MBL * (0.5 * log_variance_MBL).exp()
+        error_MBTF = network_input(x_MBTF) - self._decoded(sample_MBL)
+        log_variance_M11F = self._log_variance()[:, None, None]
+        nll_MBTF = 0.5 * (
+            error_MBTF.square() * torch.exp(-log_variance_M11F)
+            + log_variance_M11F
             + math.log(2 * math.pi)
         )
-        kl = _kl_to_prior(mean_BL, log_variance_BL).sum()
-        n_observed = observed_BTF.sum().clamp(min=1.0)
-        return ((nll_BTF * observed_BTF).sum() + warmup * kl) / n_observed
+        kl_M = _kl_to_prior(mean_MBL, log_variance_MBL).sum(dim=1)
+        n_observed_M = observed_MBTF.sum(dim=(1, 2, 3)).clamp(min=1.0)
+        nll_M = (nll_MBTF * observed_MBTF).sum(dim=(1, 2, 3))
+        return (nll_M + warmup * kl_M) / n_observed_M
 
-    def errors(self, x_BTF: Tensor, observed_BTF: Tensor) -> Errors:
-        """Negative ELBO in nats, above that of a perfect reconstruction, split by sensor.
+    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.reconstruct`; from the latent mean."""
+        return self._decoded(self.encode(x_MBTF)[0])
 
-        That of a perfect reconstruction at the prior, T/2 * sum(log(2 pi variance_F)), is
-        the same for every window and may be negative. Without it the score is >= 0 and a
-        multiple of the threshold means something; the order of windows does not change.
-        """
-        mean_BL, log_variance_BL = self.encode(x_BTF)
-        latent_std_BL = (0.5 * log_variance_BL).exp()
-        precision_F = torch.exp(-self._log_variance())
-        squared_BTF = torch.zeros_like(x_BTF)
-        expected_BF = torch.zeros_like(x_BTF[:, -1])
-        n_samples = len(self.latent_noise_SL)
-        for noise_L in self.latent_noise_SL:
-            mean_BTF = self.decoder(mean_BL + noise_L * latent_std_BL)
-            squared_BTF += torch.square(x_BTF - mean_BTF) / n_samples
-            expected_BF += mean_BTF[:, -1] / n_samples
-        return Errors(
-            sensor_BF=sum_over_time(0.5 * squared_BTF * precision_F, observed_BTF),
-            rest_B=_kl_to_prior(mean_BL, log_variance_BL),
-            expected_BF=expected_BF,
+    def newest(self, x_BTF: Tensor) -> Tensor:
+        """See `Network.newest`; from the latent mean, and only that row is decoded."""
+        mean_MBL = self.encode(x_BTF[None])[0]
+        return self.decoder.last_outputs(mean_MBL, self.shape.n_sensors)
+
+    def negative_elbo(self, x_BTF: Tensor, observed_BTF: Tensor) -> NegativeElbo:
+        """How improbable windows are. A function of each window alone: no randomness."""
+        mean_MBL, log_variance_MBL = self.encode(x_BTF[None])
+        std_MBL = (0.5 * log_variance_MBL).exp()
+        precision_MF = torch.exp(-self._log_variance())
+        sensor_BF = torch.zeros_like(x_BTF[:, 0])
+        n_terms = self.shape.n_members * N_SAMPLES
+        for noise_ML in self.latent_noise_MSL.unbind(dim=1):
+            mean_MBTF = self._decoded(mean_MBL + noise_ML[:, None] * std_MBL)
+            squared_MBTF = (x_BTF - mean_MBTF).square() * observed_BTF
+            nll_MBF = 0.5 * squared_MBTF.sum(dim=2) * precision_MF[:, None]
+            sensor_BF += nll_MBF.sum(dim=0) / n_terms
+        return NegativeElbo(
+            sensor_BF=sensor_BF * _made_up_for(observed_BTF)[:, None],
+            kl_B=_kl_to_prior(mean_MBL, log_variance_MBL).mean(dim=0),
         )
+
+    def _decoded(self, latent_MBL: Tensor) -> Tensor:
+        values_MBV: Tensor = self.decoder(latent_MBL)
+        n_members, n_windows, _ = values_MBV.shape
+        sizes = (n_members, n_windows, self.shape.window, self.shape.n_sensors)
+        return values_MBV.reshape(sizes)
 
     def _log_variance(self) -> Tensor:
         # Softly bounded: a hard clamp would stop the gradient at the bound for good.
         return MIN_LOG_VARIANCE + nn.functional.softplus(
-            self.log_variance_F - MIN_LOG_VARIANCE
+            self.log_variance_MF - MIN_LOG_VARIANCE
         )
 
 
-def _kl_to_prior(mean_BL: Tensor, log_variance_BL: Tensor) -> Tensor:
-    """KL divergence of each latent Gaussian from N(0, 1), in nats, shape (B,)."""
-    return 0.5 * (
-        torch.square(mean_BL) + log_variance_BL.exp() - log_variance_BL - 1.0
-    ).sum(dim=1)
+def _kl_to_prior(mean_MBL: Tensor, log_variance_MBL: Tensor) -> Tensor:
+    """KL divergence of each latent Gaussian from N(0, 1), in nats, shape (M, B)."""
+    return 0.5 * (mean_MBL.square() + log_variance_MBL.exp() - log_variance_MBL - 1.0).sum(
+        dim=2
+    )
+
+
+MIN_OBSERVED_SHARE = 0.25
+"""Of a window's values. With fewer observed it is scaled up no further: one outlying value
+among few must not count for many."""
+
+
+def _made_up_for(observed_BTF: Tensor) -> Tensor:
+    """What a window's sum over its observed values is scaled up by, shape (B,).
+
+    A sum over n of N values by sqrt(N / n), at most twofold, so that among normal windows
+    it spreads as a full one does. By N / n its mean would be a full one's but its spread
+    sqrt(N / n) times that, which the threshold, far out in the tail of full windows, takes
+    for anomalies.
+    """
+    n_values = observed_BTF.shape[1] * observed_BTF.shape[2]
+    n_observed_B = observed_BTF.sum(dim=(1, 2)).clamp(min=MIN_OBSERVED_SHARE * n_values)
+    return (n_values / n_observed_B).sqrt()

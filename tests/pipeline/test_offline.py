@@ -7,11 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from pipeline import offline
 from pipeline.detector import artifact
 from pipeline.errors import InputError
-from pipeline.offline import score_file
+from pipeline.offline import score_file, scored_rows
+from pipeline.score import Scorer
+from pipeline.table import read_table
 from tests import builders
 
 WINDOW = 8
@@ -20,10 +23,10 @@ WINDOW = 8
 @pytest.fixture
 def detector_folder(tmp_path: Path) -> Path:
     detector = builders.quiet_detector(300, WINDOW)
-    normal_BTF = builders.windows_of(builders.sensor_series(20), WINDOW)
     folder = tmp_path / "detector"
     manifest = builders.manifest(detector)
-    artifact.save(folder, detector, normal_BTF[:4], normal_BTF, manifest)
+    reference_BTF, golden_NF = builders.REFERENCE_BTF, builders.GOLDEN_NF
+    artifact.save(folder, detector, golden_NF, reference_BTF, manifest)
     return folder
 
 
@@ -63,7 +66,7 @@ def test_scores_are_those_of_the_detector(detector_folder: Path, tmp_path: Path)
     lines = scored(detector_folder, data, tmp_path)
 
     detector = artifact.load(detector_folder).detector
-    expected_B = detector.score(builders.windows_of(values_NF, WINDOW)).score_B
+    expected_B = detector.score_series(values_NF).score_B
     found_B = [float(line["score"]) for line in lines[WINDOW - 1 :]]
     np.testing.assert_allclose(found_B, expected_B, rtol=1e-4)
 
@@ -114,6 +117,24 @@ def test_a_file_longer_than_one_batch_scores_the_same(
     for found, expected in pairs:
         if expected["score"]:
             assert float(found["score"]) == pytest.approx(float(expected["score"]), 1e-4)
+
+
+def test_a_table_scores_the_same_whatever_its_scorer_has_seen(
+    detector_folder: Path, tmp_path: Path
+) -> None:
+    faulty_NF = builders.sensor_series(30)
+    faulty_NF[-10:] *= 100.0
+    path = tmp_path / "data.parquet"
+    pq.write_table(table(faulty_NF, ["a"] * 30, list(range(30))), path)
+    loaded = artifact.load(detector_folder)
+    scorer = Scorer(loaded.detector, torch.device("cpu"))
+
+    first, again = (
+        [rows.score_N for rows in scored_rows(loaded, scorer, read_table(path))]
+        for _ in range(2)
+    )
+
+    np.testing.assert_array_equal(np.concatenate(again), np.concatenate(first))
 
 
 def test_a_row_out_of_order_has_no_score(detector_folder: Path, tmp_path: Path) -> None:

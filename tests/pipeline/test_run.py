@@ -27,10 +27,10 @@ N_PARTITIONS = 3
 def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its threshold is above every score of the series without the fault."""
     detector = builders.quiet_detector(N_READINGS, WINDOW)
-    normal_BTF = builders.windows_of(builders.sensor_series(N_READINGS), WINDOW)
     folder = tmp_path_factory.mktemp("detectors") / "pumps"
     manifest = builders.manifest(detector)
-    artifact.save(folder, detector, normal_BTF[::50], normal_BTF, manifest)
+    reference_BTF, golden_NF = builders.REFERENCE_BTF, builders.GOLDEN_NF
+    artifact.save(folder, detector, golden_NF, reference_BTF, manifest)
     return folder
 
 

@@ -29,9 +29,9 @@ def server() -> Iterator[LocalKafka]:
 def settings(server: LocalKafka, tmp_path: Path) -> dict[str, str]:
     """A detector to which everything is an anomaly, so that every batch has alerts."""
     detector = builders.detector(window=WINDOW, threshold=1e-9)
-    golden_BTF = builders.windows_of(builders.sensor_series(20), WINDOW)
     manifest = builders.manifest(detector)
-    artifact.save(tmp_path / "d", detector, golden_BTF, golden_BTF, manifest)
+    reference_BTF, golden_NF = builders.REFERENCE_BTF, builders.GOLDEN_NF
+    artifact.save(tmp_path / "d", detector, golden_NF, reference_BTF, manifest)
     return {
         "PIPELINE_DETECTOR": str(tmp_path / "d"),
         "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": server.bootstrap_servers,

@@ -1,17 +1,33 @@
-"""One poll's windows to scores, in as few launches as memory allows."""
+"""One poll's windows to scores: the same however the stream is cut into polls."""
+
+import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import score
+from pipeline.detector.detector import Detector, Measures
+from pipeline.detector.elbo import ElboScoring
+from pipeline.detector.families import FAMILIES
 from pipeline.errors import InputError
-from pipeline.records import Scores
+from pipeline.records import IntArray, Scores
 from pipeline.score import Scorer, choose_device
-from pipeline.window import Windows, cut_windows
-from tests.builders import SENSORS, detector, sensor_series
+from pipeline.window import SlidingWindows, Windows, cut_windows
+from tests import builders
+from tests.builders import SENSORS, sensor_series
 
 CPU = torch.device("cpu")
+SCORING = builders.residual_scoring(("burst", 1), ("shift", 4), ("burst", 8))
+FAULTY_NF = 1e3 * sensor_series(20)
+N_UNITS, N_ROWS = 3, 30
+
+
+def detector(families: str = "ae") -> Detector:
+    return builders.detector(families, scoring=SCORING)
 
 
 def assert_close(scores: Scores, expected: Scores) -> None:
@@ -19,30 +35,170 @@ def assert_close(scores: Scores, expected: Scores) -> None:
         np.testing.assert_allclose(column, expected_column, rtol=1e-4, atol=1e-5)
 
 
-def windows() -> Windows:
-    return cut_windows(sensor_series(50), length=8)
+def joined(parts: list[Scores]) -> Scores:
+    return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def test_a_scorer_says_of_windows_what_its_detector_says() -> None:
-    scores = Scorer(detector(), CPU).score(windows())
-
-    assert_close(scores, detector().score(windows().gather(slice(None))))
+def windows(n_readings: int = 50, seed: int = 0) -> Windows:
+    return cut_windows(sensor_series(n_readings, seed), length=8)
 
 
+def of_one_unit(scorer: Scorer, of: Windows, row: int = 0) -> Scores:
+    return scorer.score(of, np.full(len(of), row, np.int64), n_rows=row + 1)
+
+
+def test_a_scorer_says_of_a_unit_what_its_detector_says_of_the_series() -> None:
+    scores = of_one_unit(Scorer(detector(), CPU), windows())
+
+    assert_close(scores, detector().score_series(sensor_series(50)))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[list[int]]:
+    """Polls of readings that each belong to one of the units."""
+    rows = draw(
+        st.permutations([row for row in range(N_UNITS) for _ in range(N_ROWS)]).map(list)
+    )
+    cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=12)))
+    return [rows[a:b] for a, b in itertools.pairwise([0, *cuts, len(rows)])]
+
+
+@settings(max_examples=30)
+@given(stream=streams())
+def test_scores_do_not_depend_on_how_the_stream_is_cut_and_interleaved(
+    stream: list[list[int]],
+) -> None:
+    scorer, live = Scorer(detector("ae+vae"), CPU), SlidingWindows(8, len(SENSORS))
+    series = [sensor_series(N_ROWS, seed) for seed in range(N_UNITS)]
+    n_seen = [0] * N_UNITS
+    found: list[list[Scores]] = [[] for _ in range(N_UNITS)]
+    for rows in stream:
+        values = []
+        for row in rows:
+            values.append(series[row][n_seen[row]])
+            n_seen[row] += 1
+        polled = builders.readings(
+            [f"unit-{row}" for row in rows],
+            time_s_N=[0.0] * len(rows),
+            values_NF=np.array(values, np.float32).reshape(-1, len(SENSORS)),
+        )
+        emitted = live.extend(polled, np.array(rows, np.int64), N_UNITS)
+        scores = scorer.score(emitted.windows, emitted.row_B, N_UNITS)
+        for row in range(N_UNITS):
+            of_unit_B = emitted.row_B == row
+            found[row].append(Scores(*(column[of_unit_B] for column in scores)))
+
+    for row in range(N_UNITS):
+        expected = detector("ae+vae").score_series(series[row])
+        assert_close(joined(found[row]), expected)
+
+
+@settings(max_examples=50)
+@given(
+    order=st.lists(st.integers(0, N_UNITS - 1), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=10),
+)
+def test_scores_of_the_same_measures_are_the_same_to_the_last_bit(
+    order: list[int], cuts: list[int]
+) -> None:
+    whole = detector()
+    measures = whole.measure(windows(70).gather(slice(None)), CPU)
+    row_B = np.array(order)
+    expected_B = np.empty(len(order), np.float32)
+    for row in set(order):
+        of_unit_B: IntArray = np.flatnonzero(row_B == row)
+        taken = Measures(*(column[of_unit_B] for column in measures))
+        alone = whole.score(taken, np.zeros_like(of_unit_B), 1, whole.memory())
+        expected_B[of_unit_B] = alone.score_B
+
+    memory, found_B = whole.memory(), np.empty_like(expected_B)
+    bounds = [0, *sorted(min(cut, len(order)) for cut in cuts), len(order)]
+    for begin, end in itertools.pairwise(bounds):
+        poll_B = begin + np.argsort(row_B[begin:end], kind="stable")
+        taken = Measures(*(column[poll_B] for column in measures))
+        found_B[poll_B] = whole.score(taken, row_B[poll_B], N_UNITS, memory).score_B
+
+    np.testing.assert_array_equal(found_B, expected_B)
+
+
+def test_a_fault_counts_for_as_long_as_the_longest_statistic_looks_back() -> None:
+    scorer = Scorer(detector(), CPU)
+    of_one_unit(scorer, cut_windows(FAULTY_NF, length=8))
+
+    after_B = of_one_unit(scorer, windows()).score_B
+
+    alone_B = of_one_unit(Scorer(detector(), CPU), windows()).score_B
+    assert (after_B[:7] > 2 * alone_B[:7]).all()
+    np.testing.assert_array_equal(after_B[7:], alone_B[7:])
+
+
+def test_a_forgotten_unit_starts_without_a_past_and_the_others_keep_theirs() -> None:
+    scorer = Scorer(detector(), CPU)
+    for row in (0, 1):
+        of_one_unit(scorer, cut_windows(FAULTY_NF, length=8), row)
+
+    scorer.forget(np.array([0]))
+
+    alone_B = of_one_unit(Scorer(detector(), CPU), windows()).score_B
+    forgotten_B = of_one_unit(scorer, windows(), row=0).score_B
+    np.testing.assert_array_equal(forgotten_B, alone_B)
+    assert (of_one_unit(scorer, windows(), row=1).score_B[:7] > 2 * alone_B[:7]).all()
+
+
+def test_a_scorer_may_begin_a_new_stream() -> None:
+    scorer = Scorer(detector(), CPU)
+    of_one_unit(scorer, cut_windows(FAULTY_NF, length=8))
+
+    scorer.forget_all()
+
+    alone_B = of_one_unit(Scorer(detector(), CPU), windows()).score_B
+    np.testing.assert_array_equal(of_one_unit(scorer, windows()).score_B, alone_B)
+
+
+def test_a_row_that_never_had_a_window_may_be_forgotten() -> None:
+    Scorer(detector(), CPU).forget(np.array([3]))  # raises nothing
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("max_windows", [1, 7, 43])
 def test_more_windows_than_memory_allows_are_scored_in_several_launches(
-    max_windows: int, monkeypatch: pytest.MonkeyPatch
+    max_windows: int, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = Scorer(detector(), CPU).score(windows())
+    at_once = of_one_unit(Scorer(detector(family), CPU), windows())
     monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", max_windows * 8 * len(SENSORS))
 
-    assert_close(Scorer(detector(), CPU).score(windows()), at_once)
+    in_launches = of_one_unit(Scorer(detector(family), CPU), windows())
+
+    assert_close(in_launches, at_once)
 
 
-def test_no_windows_have_no_scores() -> None:
-    scores = Scorer(detector(), CPU).score(cut_windows(sensor_series(5), length=8))
+def test_a_window_larger_than_memory_allows_is_scored_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once = of_one_unit(Scorer(detector(), CPU), windows())
+    monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", 1)
+
+    assert_close(of_one_unit(Scorer(detector(), CPU), windows()), at_once)
+
+
+def test_no_windows_have_no_scores_and_change_nothing() -> None:
+    scorer = Scorer(detector(), CPU)
+    of_one_unit(scorer, windows(20))
+
+    scores = of_one_unit(scorer, windows(5))
 
     assert [column.shape for column in scores] == [(0,), *[(0, len(SENSORS))] * 3]
+    series_NF = sensor_series(40)
+    rest = cut_windows(series_NF[13:], length=8)
+    expected = detector().score_series(series_NF)
+    assert_close(of_one_unit(scorer, rest), Scores(*(c[13:] for c in expected)))
+
+
+def test_a_scorer_remembers_as_many_windows_as_a_score_depends_on() -> None:
+    elbo = replace(builders.detector("vae"), scoring=ElboScoring(True, 1.0))
+
+    assert Scorer(detector(), CPU).n_memory == 7
+    assert Scorer(elbo, CPU).n_memory == 0
 
 
 def test_auto_takes_a_gpu_where_there_is_one() -> None:

@@ -89,10 +89,10 @@ def test_a_unit_never_takes_over_what_a_forgotten_one_left_behind(
 
     setup.worker.on_lost([Partition("readings", 0)])
     scored_before = setup.metric("pipeline_windows_scored_total", device="cpu") or 0
-    broker.append(messages("new", builders.sensor_series(WINDOW)))
+    broker.append(messages("new", builders.sensor_series(WINDOW + 4)))
     setup.read_all()
 
     scored = setup.metric("pipeline_windows_scored_total", device="cpu")
-    assert scored == scored_before + 1
+    assert scored == scored_before + 5
     assert setup.metric("pipeline_incidents_open") == 0
     assert {alert.unit for alert in setup.alerts()} == {"gone"}

@@ -1,6 +1,8 @@
 """How hypothesis runs, and detectors that are trained once."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +15,6 @@ from tests import builders
 from tests.trainer.reporting import (
     FAULT,
     HOSTILE_SENSOR,
-    WINDOW,
     Evaluated,
     OnDisk,
     Page,
@@ -21,6 +22,8 @@ from tests.trainer.reporting import (
     series_with_fault,
     write_table,
 )
+from tests.trainer.training import Command, Ended, TrainedModel, no_one_listens
+from trainer.__main__ import main
 from trainer.evaluate import Evaluation
 from trainer.evaluate_show import evaluate_file
 from trainer.report_file import write_report
@@ -36,26 +39,28 @@ torch.set_num_threads(1)
 
 SMALL = TrainerSettings(
     window=8,
-    epochs=20,
-    warmup_epochs=5,
-    learning_rate=3e-3,
+    steps=150,
+    batch_windows=64,
+    learning_rate=5e-3,
     false_alarms_per_day=5.0,
     trigger="3/5",
     recovery=10,
+    device="cpu",
 )
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
-    """A detector of a family, trained on two units of normal readings."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """A detector of a model's name, trained on two units of normal readings, once."""
 
     @cache
-    def of_family(family: str) -> Trained:
-        folder: Path = tmp_path_factory.mktemp(family)
+    def of_model(model: str, score: str = "residual") -> Trained:
+        folder: Path = tmp_path_factory.mktemp(model)
         history = builders.history(builders.sensor_series(1_500), [900, 600])
-        return train(history, family, SMALL, folder / "pumps", lambda _fraction, _: None)
+        settings = SMALL.model_copy(update={"score": score})
+        return train(history, model, settings, folder / "pumps", no_one_listens)
 
-    return of_family
+    return of_model
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +68,28 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> OnDisk:
     """A tiny detector, one of whose sensors has a hostile name."""
     history = builders.history(builders.sensor_series(1_500))
     sensors = (*history.sensors[:-1], HOSTILE_SENSOR)
-    object.__setattr__(history, "sensors", sensors)
     folder = tmp_path_factory.mktemp("trained") / "pumps"
-    settings = TrainerSettings(window=WINDOW, epochs=15, false_alarms_per_day=5.0)
-    trained = train(history, "ae", settings, folder, lambda done, epoch: None)
+    trained = train(replace(history, sensors=sensors), "ae", SMALL, folder, no_one_listens)
     return OnDisk(folder, trained.loaded.digest, sensors)
+
+
+@pytest.fixture
+def run_trainer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `trainer ...` without the seconds that a process of its own takes."""
+    for name in [name for name in os.environ if name.upper().startswith("TRAINER_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> Ended:
+        capsys.readouterr()
+        monkeypatch.setattr("sys.argv", ["trainer", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ended(ended.value.code, out, err)
+
+    return run
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
-"""Fitting a network: it learns, stops in time and keeps the best."""
+"""Fitting the networks of a family: all members at once, in a set number of steps."""
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,138 +10,212 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.detector.families import FAMILIES, build_network
-from pipeline.detector.network import Errors, Network, NetworkShape
+from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.variational import VariationalAutoencoder
 from pipeline.errors import InputError
 from pipeline.window import Windows, cut_windows
 from tests.builders import sensor_series
-from trainer.fit import Epoch, FitSettings, Fitted, fit_network
+from tests.trainer.training import no_one_listens
+from trainer.fit import REPORT_STEPS, FitSettings, fit_network, number_of_steps
 
-SHAPE = NetworkShape(window=8, n_sensors=3, hidden=16, latent=4)
-SETTINGS = FitSettings(
-    epochs=15,
-    patience=15,
-    warmup_epochs=3,
-    batch_windows=64,
-    epoch_windows=10_000,
-    learning_rate=3e-3,
-    seed=0,
-)
-
-
-def no_one_listens(fraction: float, epoch: Epoch | None) -> None:
-    """Progress that is not shown."""
+N_MEMBERS = 2
+SHAPE = NetworkShape(window=8, n_sensors=3, hidden=16, latent=4, n_members=N_MEMBERS)
+SETTINGS = FitSettings(steps=60, epochs=10**9, batch_windows=64, learning_rate=1e-2, seed=0)
+SERIES_NF = sensor_series(1_000)
+SCALER = Scaler.fit(SERIES_NF)
+HALVES = [cut_windows(SERIES_NF[:490], 8), cut_windows(SERIES_NF[510:], 8)]
+each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 
 
 def fitted(
     network: Network,
     settings: FitSettings = SETTINGS,
-    training: Windows | None = None,
-) -> Fitted:
-    series_NF = sensor_series(1_000)
-    return fit_network(
-        network,
-        Scaler.fit(series_NF),
-        training or cut_windows(series_NF[:700], SHAPE.window),
-        cut_windows(series_NF[710:], SHAPE.window),
-        settings,
-        torch.device("cpu"),
-        no_one_listens,
-    )
+    training: Sequence[Windows] = HALVES,
+    on_progress: Callable[[float, float], None] = no_one_listens,
+) -> float:
+    device = torch.device("cpu")
+    return fit_network(network, SCALER, training, settings, device, on_progress)
 
 
-class Rising(Network):
-    """One weight that training moves up by a learning rate a step; `best` is where it
+class Recording(Network):
+    """A weight a member, and all that training asks of it."""
 
-    validates best.
-    """
-
-    def __init__(self, best: float) -> None:
+    def __init__(self, loss: float = 1.0) -> None:
         super().__init__(SHAPE)
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.best = best
+        self.weight_M = nn.Parameter(torch.zeros(N_MEMBERS))
+        self.constant = loss
+        self.seen: list[Tensor] = []
+        self.observed: list[Tensor] = []
+        self.warmups: list[float] = []
 
-    def loss(self, x_BTF: Tensor, observed_BTF: Tensor, warmup: float) -> Tensor:
-        return -self.weight if self.training else torch.square(self.weight - self.best)
+    def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
+        assert self.training
+        self.seen.append(x_MBTF)
+        self.observed.append(observed_MBTF)
+        self.warmups.append(warmup)
+        return self.constant - self.weight_M
 
-    def errors(self, x_BTF: Tensor, observed_BTF: Tensor) -> Errors:
+    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
         raise NotImplementedError
 
 
-# One step of 1.0 an epoch, so the weight after epoch n is n.
-A_STEP_AN_EPOCH = replace(
-    SETTINGS, learning_rate=1.0, batch_windows=10_000, warmup_epochs=0, patience=3
-)
+def test_training_takes_as_many_steps_as_are_set() -> None:
+    network = Recording()
 
+    fitted(network, replace(SETTINGS, steps=37))
 
-def test_the_best_epochs_weights_are_kept() -> None:
-    network = Rising(best=5.2)
-
-    outcome = fitted(network, A_STEP_AN_EPOCH)
-
-    assert outcome.best.number == 5
-    assert network.weight.item() == pytest.approx(5.0, abs=1e-3)
-    assert outcome.best.validation_loss == pytest.approx(0.04, abs=1e-2)
+    assert len(network.seen) == 37
+    assert {tuple(x.shape) for x in network.seen} == {(N_MEMBERS, 64, 8, 3)}
     assert not network.training
 
 
-def test_training_stops_when_so_many_epochs_were_no_better() -> None:
-    outcome = fitted(Rising(best=5.2), A_STEP_AN_EPOCH)
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 8), (7, 56), (8, 60), (1_000, 60)])
+def test_epochs_only_ever_make_it_shorter(epochs: int, expected: int) -> None:
+    # The larger of the members' 500 and 10 windows make 8 mini-batches of 64.
+    training = [cut_windows(SERIES_NF[:507], 8), cut_windows(SERIES_NF[:17], 8)]
 
-    assert [epoch.number for epoch in outcome.epochs] == list(range(1, 9))
-    assert [epoch.is_best for epoch in outcome.epochs] == [True] * 5 + [False] * 3
-
-
-def test_training_stops_at_the_last_epoch() -> None:
-    outcome = fitted(Rising(best=1e6), replace(A_STEP_AN_EPOCH, epochs=4))
-
-    assert outcome.best.number == len(outcome.epochs) == 4
+    assert number_of_steps(training, replace(SETTINGS, epochs=epochs)) == expected
 
 
-def test_an_epoch_within_the_warm_up_is_never_the_best() -> None:
-    outcome = fitted(Rising(best=0.0), replace(A_STEP_AN_EPOCH, warmup_epochs=6))
+def test_each_member_sees_its_own_windows_alone() -> None:
+    training = [
+        cut_windows(np.full((50, 3), level, dtype=np.float32), 8) for level in (1.0, 2.0)
+    ]
+    network = Recording()
 
-    assert outcome.best.number == 7
+    fitted(network, training=training)
+
+    seen_MSV = torch.stack(network.seen).transpose(0, 1).reshape(N_MEMBERS, -1, 3)
+    levels_MF = (np.array([[1.0], [2.0]]) - SCALER.mean_F) / SCALER.scale_F
+    for seen_SF, level_F in zip(seen_MSV.numpy(), levels_MF, strict=True):
+        np.testing.assert_allclose(seen_SF, np.tile(level_F, (len(seen_SF), 1)), rtol=1e-5)
 
 
-def test_a_training_that_ends_within_the_warm_up_keeps_its_last_epoch() -> None:
-    settings = replace(A_STEP_AN_EPOCH, epochs=3, warmup_epochs=10)
+def test_a_member_learns_nothing_from_the_others_windows() -> None:
+    def first_member(second: Windows) -> dict[str, Tensor]:
+        torch.manual_seed(7)
+        network = build_network("ae", SHAPE)
+        # Long gradients are shortened for all members together.
+        fitted(network, replace(SETTINGS, steps=5, learning_rate=1e-4), [HALVES[0], second])
+        return network.member(0).state_dict()
 
-    assert fitted(Rising(best=0.0), settings).best.number == 3
+    one, other = (first_member(windows) for windows in HALVES)
+
+    for name, weights in one.items():
+        torch.testing.assert_close(weights, other[name], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_was_missing_is_told_to_the_loss() -> None:
+    values_NF = SERIES_NF.copy()
+    values_NF[:, 1] = np.nan
+    network = Recording()
+
+    fitted(network, training=[cut_windows(values_NF, 8)] * 2)
+
+    observed = torch.stack(network.observed)
+    assert (observed[..., 1] == 0.0).all()
+    assert (observed[..., [0, 2]] == 1.0).all()
+    assert torch.isfinite(torch.stack(network.seen)).all()
+
+
+def test_the_warm_up_rises_over_a_fifth_of_the_steps_to_1_and_stays() -> None:
+    network = Recording()
+
+    fitted(network, replace(SETTINGS, steps=50))
+
+    assert network.warmups[:10] == pytest.approx(np.arange(1, 11) / 10)
+    assert set(network.warmups[9:]) == {1.0}
+
+
+def test_the_step_size_rises_and_falls_back_to_next_to_nothing() -> None:
+    network = Recording()
+    weights = []
+
+    def tell(done: float, loss: float) -> None:
+        weights.append(float(network.weight_M[0].detach()))
+
+    fitted(network, replace(SETTINGS, steps=200, learning_rate=1.0), on_progress=tell)
+
+    # The gradient is steady, so that Adam moves by the step size.
+    moved = np.diff([0.0, *weights]) / REPORT_STEPS
+    assert moved.argmax() in (0, 1, 2)
+    assert 0.8 < moved.max() <= 1.001
+    assert moved[-1] < 0.05
+    assert sorted(moved[2:], reverse=True) == moved[2:].tolist()
+
+
+def test_progress_tells_the_share_done_and_the_mean_loss_since() -> None:
+    told: list[tuple[float, float]] = []
+
+    fitted(
+        Recording(loss=2.5),
+        replace(SETTINGS, steps=50, learning_rate=1e-9),
+        on_progress=lambda done, loss: told.append((done, loss)),
+    )
+
+    assert [done for done, _ in told] == [0.4, 0.8, 1.0]
+    assert [loss for _, loss in told] == pytest.approx([2.5] * 3)
+
+
+def test_what_progress_raises_ends_the_training() -> None:
+    def interrupt(done: float, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    network = Recording()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(network, on_progress=interrupt)
+
+    assert len(network.seen) == REPORT_STEPS
+
+
+@each_family
 def test_the_loss_falls(family: str) -> None:
+    torch.manual_seed(0)
     network = build_network(family, SHAPE)
 
-    outcome = fitted(network)
+    first = fitted(network, replace(SETTINGS, steps=1, learning_rate=1e-9))
+    last = fitted(network, replace(SETTINGS, steps=150))
 
-    first, last = outcome.epochs[0], outcome.epochs[-1]
-    assert last.training_loss < first.training_loss
-    assert outcome.best.validation_loss < first.validation_loss - 0.1
+    assert last < first - 0.3
+
+
+def test_the_loss_is_that_of_the_last_tenth() -> None:
+    network = Recording(loss=0.0)
+    told: list[float] = []
+
+    # In 200 steps, the last tenth is what progress tells of last.
+    last = fitted(
+        network,
+        replace(SETTINGS, steps=200),
+        on_progress=lambda _, loss: told.append(loss),
+    )
+
+    assert last == pytest.approx(told[-1])
+    assert last < told[0]
 
 
 def test_the_latent_space_of_a_variational_autoencoder_does_not_collapse() -> None:
+    torch.manual_seed(0)
     network = VariationalAutoencoder(SHAPE)
-    series_NF = sensor_series(1_000)
 
-    fitted(network)
+    fitted(network, replace(SETTINGS, steps=200))
 
-    scaled_NF = (series_NF - series_NF.mean(axis=0)) / series_NF.std(axis=0)
+    scaled_NF = (SERIES_NF - SCALER.mean_F) / SCALER.scale_F
     windows_BTF = cut_windows(scaled_NF, SHAPE.window).gather(slice(None))
     with torch.inference_mode():
-        mean_BL, _ = network.encode(torch.from_numpy(np.ascontiguousarray(windows_BTF)))
+        x_BTF = torch.from_numpy(np.ascontiguousarray(windows_BTF))
+        mean_MBL, _ = network.encode(x_BTF[None])
     # A latent value in use moves with the window; a collapsed one stays at the prior's 0.
-    assert (mean_BL.std(dim=0) > 0.5).sum() >= 2
+    assert ((mean_MBL.std(dim=1) > 0.5).sum(dim=1) >= 2).all()
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@each_family
 def test_the_same_seed_gives_the_same_weights(family: str) -> None:
     def weights(seed: int) -> dict[str, Tensor]:
         torch.manual_seed(7)
         network = build_network(family, SHAPE)
-        fitted(network, replace(SETTINGS, epochs=2, seed=seed))
+        fitted(network, replace(SETTINGS, steps=3, seed=seed))
         return network.state_dict()
 
     first, again, other = weights(1), weights(1), weights(2)
@@ -148,56 +224,6 @@ def test_the_same_seed_gives_the_same_weights(family: str) -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_an_epoch_takes_a_sample_of_a_long_history() -> None:
-    seen: list[float] = []
-    network = Rising(best=1e6)
-    settings = replace(SETTINGS, epochs=1, epoch_windows=100, batch_windows=25)
-
-    fit_network(
-        network,
-        Scaler.fit(sensor_series(10)),
-        cut_windows(sensor_series(500), SHAPE.window),
-        cut_windows(sensor_series(500), SHAPE.window),
-        settings,
-        torch.device("cpu"),
-        lambda fraction, epoch: seen.append(fraction),
-    )
-
-    assert seen == [0.25, 0.5, 0.75, 1.0]
-
-
-def test_progress_tells_of_the_epochs_done_and_of_the_last_whole_one() -> None:
-    told: list[tuple[float, int | None]] = []
-    fit_network(
-        Rising(best=1e6),
-        Scaler.fit(sensor_series(10)),
-        cut_windows(sensor_series(100), SHAPE.window),
-        cut_windows(sensor_series(100), SHAPE.window),
-        replace(SETTINGS, epochs=3, batch_windows=1_000),
-        torch.device("cpu"),
-        lambda fraction, epoch: told.append((fraction, epoch.number if epoch else None)),
-    )
-
-    assert told == [(1.0, None), (2.0, 1), (3.0, 2)]
-
-
-def test_what_progress_raises_ends_the_training() -> None:
-    def interrupt(fraction: float, epoch: Epoch | None) -> None:
-        raise KeyboardInterrupt
-
-    series = cut_windows(sensor_series(100), SHAPE.window)
-    with pytest.raises(KeyboardInterrupt):
-        fit_network(
-            Rising(best=1.0),
-            Scaler.fit(sensor_series(10)),
-            series,
-            series,
-            SETTINGS,
-            torch.device("cpu"),
-            interrupt,
-        )
-
-
 def test_a_loss_that_is_not_finite_names_the_learning_rate() -> None:
-    with pytest.raises(InputError, match="smaller learning rate than 1e\\+30"):
-        fitted(Rising(best=1.0), replace(A_STEP_AN_EPOCH, learning_rate=1e30))
+    with pytest.raises(InputError, match=r"nan in step 1; .* learning rate than 0\.01"):
+        fitted(Recording(loss=math.nan))

@@ -15,8 +15,10 @@ from pipeline.detector import artifact
 from tests import builders
 from tests.processes import command
 from tests.support import wait_until
+from tests.trainer.training import Command
 
 N_ROWS = 400
+QUICK = ("--window", "8", "--set", "steps=40", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -31,70 +33,112 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("family", ["ae", "vae"])
-def test_fit_writes_a_detector_and_says_what_it_learned(
-    history: Path, tmp_path: Path, family: str
+def test_fit_writes_an_ensemble_and_says_what_it_learned(
+    history: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "pumps"
 
-    done = command(
-        *("trainer", "fit", str(history), "--out", str(out), "--model", family),
-        *("--epochs", "3", "--window", "8", "--seed", "7"),
-    )
+    done = command("trainer", "fit", str(history), "--out", str(out), "--seed", "7", *QUICK)
 
     assert done.returncode == 0, done.stderr
     loaded = artifact.load(out)
-    assert loaded.manifest.model.family == family
+    assert loaded.manifest.model == "vae x 4 + dae x 4"
     assert loaded.manifest.name == "pumps"
+    assert loaded.manifest.training.seed == 7
     assert loaded.detector.sensors == builders.SENSORS
-    for fact in (loaded.digest, "threshold", "false alarms", "column 'place' left out"):
+    for fact in (
+        *(loaded.digest, "vae x 4 + dae x 4", "400 of 400, 1 units, 3 sensors"),
+        *("40 steps", "of what they had not seen", "threshold", "false alarms"),
+        "column 'place' left out",
+    ):
         assert fact in done.stdout
     assert "constant" not in done.stdout
+    assert "context" not in done.stdout
 
 
-def test_fit_tells_of_sensors_that_are_left_out_or_never_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("score", ["elbo", "reconstruction-probability"])
+def test_fit_trains_one_family_and_scores_as_asked(
+    history: Path, tmp_path: Path, score: str, run_trainer: Command
+) -> None:
+    out = tmp_path / "pumps"
+    options = ("--model", "vae", "--score", score, "--epochs", "2", "--latent", "3")
+
+    done = run_trainer("fit", str(history), "--out", str(out), *options, *QUICK)
+
+    assert done.returncode == 0, done.stderr
+    manifest = artifact.load(out).manifest
+    assert manifest.model == "vae x 4"
+    assert manifest.training.settings["score"] == score
+    # Each member trains on some 290 windows: three mini-batches of 128 an epoch.
+    assert manifest.training.n_steps == 6
+    assert manifest.networks[0].latent == 3
+
+
+def test_fit_tells_of_sensors_that_are_left_out_or_context(
+    tmp_path: Path, run_trainer: Command
+) -> None:
     values_NF = builders.sensor_series(N_ROWS)
     columns = {"time": range(N_ROWS), "moving": values_NF[:, 0]}
     columns |= {f"still-{n}": [21.5] * N_ROWS for n in range(25)}
-    columns |= {f"late-{n}": [None] * 300 + [1.0] * 100 for n in range(25)}
+    columns |= {f"rare-{n}": [None] * 395 + [1.0] * 5 for n in range(25)}
+    columns |= {f"flag-{n}": [0, 1] * (N_ROWS // 2) for n in range(25)}
     path, out = tmp_path / "pumps.parquet", tmp_path / "pumps"
     pyarrow.parquet.write_table(pa.table(columns), path)
 
-    done = command("trainer", "fit", str(path), "--out", str(out), "--epochs", "1")
+    done = run_trainer("fit", str(path), "--out", str(out), *QUICK)
 
     assert done.returncode == 0, done.stderr
-    [constant] = re.findall(r"^constant +(.*)$", done.stdout, re.M)
-    assert constant.startswith("still-0, still-1, ")
-    assert constant.endswith("still-19 and 5 more (never moved in training)")
+    [context] = re.findall(r"^context +(.*)$", done.stdout, re.M)
+    assert context.startswith("flag-0, flag-1, ")
+    assert "flag-19 and 5 more (flags" in context
     left_out = re.findall(r"^left out +(.*)$", done.stdout, re.M)
     assert left_out == artifact.load(out).manifest.training.left_out
-    assert any("late-19 and 5 more" in line for line in left_out)
-    used = re.search(r"^rows used +(\d+) of 400, 1 units, 26 sensors$", done.stdout, re.M)
-    assert used is not None
-    n_left_out = [int(n) for n in re.findall(r"(\d+) rows left out: ", done.stdout)]
-    assert int(used[1]) + sum(n_left_out) == 400
+    assert any("one value only: still-0, " in line for line in left_out)
+    assert any("still-19 and 5 more" in line for line in left_out)
+    assert any("fewer than 10 values" in line and "rare-19" in line for line in left_out)
+    assert "400 of 400, 1 units, 26 sensors" in done.stdout
+
+
+def test_fit_tells_when_all_that_is_left_never_moved(
+    tmp_path: Path, run_trainer: Command
+) -> None:
+    path, out = tmp_path / "pumps.parquet", tmp_path / "pumps"
+    columns = {"time": range(N_ROWS), "still": [21.5] * N_ROWS}
+    pyarrow.parquet.write_table(pa.table(columns), path)
+
+    done = run_trainer("fit", str(path), "--out", str(out), *QUICK)
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^constant +still \(never moved in training\)$", done.stdout, re.M)
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--model", "crystal-ball"], "--model crystal-ball: expected one of ae, vae"),
+        (
+            ["--model", "crystal-ball"],
+            "--model crystal-ball: expected one of ensemble, ae, vae, dae, dvae, conv, gru",
+        ),
+        (["--model", "ae", "--score", "elbo"], "'elbo' is made by a VAE, not by 'ae'"),
+        (["--score", "reconstruction-probability"], "choose --model vae or dvae"),
+        (["--score", "mood"], "TRAINER_SCORE"),
         (["--window", "4000"], "the history is too short"),
         (["--trigger", "5/3"], "TRAINER_TRIGGER: expected k/n"),
         (["--epochs", "0"], "TRAINER_EPOCHS"),
-        (
-            ["--false-alarms-per-day", "inf"],
-            "TRAINER_FALSE_ALARMS_PER_DAY: ",
-        ),
+        (["--false-alarms-per-day", "inf"], "TRAINER_FALSE_ALARMS_PER_DAY: "),
         (["--device", "abacus"], "device 'abacus'"),
         (["--set", "epoch=3"], "epoch is no setting"),
-        (["--set", "epochs"], "expected NAME=VALUE"),
+        (["--set", "steps"], "expected NAME=VALUE"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_writes_nothing(
-    history: Path, tmp_path: Path, arguments: list[str], expected: str
+    history: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    expected: str,
+    run_trainer: Command,
 ) -> None:
-    done = command("trainer", "fit", str(history), "--out", str(tmp_path / "d"), *arguments)
+    done = run_trainer("fit", str(history), "--out", str(tmp_path / "d"), *arguments)
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -103,8 +147,10 @@ def test_bad_input_is_one_line_exit_code_2_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_training(history: Path) -> None:
-    done = command("trainer", "fit", str(history), "--out", "/proc/detector")
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    history: Path, run_trainer: Command
+) -> None:
+    done = run_trainer("fit", str(history), "--out", "/proc/detector")
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -112,11 +158,11 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(history: Path
 
 
 def test_a_folder_that_holds_something_else_is_not_touched(
-    history: Path, tmp_path: Path
+    history: Path, tmp_path: Path, run_trainer: Command
 ) -> None:
     (tmp_path / "thesis.txt").write_text("three years of work")
 
-    done = command("trainer", "fit", str(history), "--out", str(tmp_path))
+    done = run_trainer("fit", str(history), "--out", str(tmp_path))
 
     assert done.returncode == 2
     assert "thesis.txt" in done.stderr
@@ -129,7 +175,7 @@ def test_ctrl_c_ends_it_with_one_line_and_leaves_nothing(
     log = tmp_path / "log"
     out = tmp_path / "out"
     arguments = ["trainer", "fit", str(history), "--out", str(out / "d")]
-    arguments += ["--epochs", "100000", "--set", "patience=100000"]
+    arguments += ["--epochs", "100000000", "--set", "steps=100000000"]
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],

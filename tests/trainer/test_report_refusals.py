@@ -15,7 +15,7 @@ from tests.trainer.reporting import (
     series_with_fault,
     write_table,
 )
-from trainer.__main__ import main
+from tests.trainer.training import Command
 from trainer.report_file import write_report
 
 
@@ -111,15 +111,11 @@ def test_a_page_that_fails_leaves_the_one_before(
 
 
 def test_a_wrong_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run_trainer: Command
 ) -> None:
-    argv = ["trainer", "report", str(tmp_path), "x.csv", "--out", str(tmp_path / "p.html")]
-    monkeypatch.setattr("sys.argv", argv)
+    page = str(tmp_path / "page.html")
 
-    with pytest.raises(SystemExit) as ended:
-        main()
+    done = run_trainer("report", str(tmp_path), "x.csv", "--out", page)
 
-    assert ended.value.code == 2
-    assert re.fullmatch(
-        r"\s*error: .*manifest\.json: cannot be read.*\n", capsys.readouterr().err
-    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"\s*error: .*manifest\.json: cannot be read.*\n", done.stderr)

@@ -8,22 +8,33 @@ from trainer.settings import TrainerSettings
 
 
 def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAINER_EPOCHS", "7")
+    monkeypatch.setenv("TRAINER_STEPS", "7")
+    monkeypatch.setenv("TRAINER_SCORE", "elbo")
 
-    assert read_settings(TrainerSettings, {}).epochs == 7
+    settings = read_settings(TrainerSettings, {})
+
+    assert (settings.steps, settings.score) == (7, "elbo")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("window", 1),
+        ("stride", 0),
+        ("steps", 0),
         ("epochs", 0),
+        ("folds", 0),
+        ("folds", 17),
+        ("score", "mood"),
         ("seed", -1),
         ("learning_rate", 0),
+        ("batch_windows", 0),
         ("false_alarms_per_day", 0),
         ("trigger", "5/3"),
         ("recovery", 0),
-        ("validation_fraction", 1),
+        ("calibration_fraction", 0),
+        ("calibration_fraction", 1),
+        ("threads", 0),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:
@@ -41,14 +52,18 @@ def test_every_number_is_finite(name: str, value: str) -> None:
         read_settings(TrainerSettings, {name: value})
 
 
-def test_something_must_be_left_to_train_on() -> None:
-    with pytest.raises(InputError, match=r"TRAINER_VALIDATION_FRACTION and .* add up to 1"):
-        read_settings(
-            TrainerSettings, {"validation_fraction": 0.5, "calibration_fraction": 0.5}
-        )
+@pytest.mark.parametrize("name", ["patience", "warmup_epochs", "validation_fraction"])
+def test_a_setting_that_there_is_none_of_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is no setting"):
+        read_settings(TrainerSettings, {name: 1})
 
 
-def test_an_empty_size_is_set_by_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAINER_HIDDEN", "")
+@pytest.mark.parametrize("name", ["hidden", "latent"])
+def test_what_is_empty_is_set_by_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"TRAINER_{name.upper()}", "")
 
-    assert read_settings(TrainerSettings, {}).hidden is None
+    assert getattr(read_settings(TrainerSettings, {}), name) is None
+
+
+def test_every_setting_says_what_it_does() -> None:
+    assert all(field.description for field in TrainerSettings.model_fields.values())

@@ -1,4 +1,4 @@
-"""History to windows: three parts, apart in time."""
+"""History to folds: what each member trains on, and what is held out from it."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from pipeline.records import FloatArray
 from pipeline.window import Windows
 from tests import builders
 from trainer.history import History
-from trainer.split import Parts, split, without_unseen_sensors
+from trainer.split import Folds, split
 
 LENGTH = 8
 
@@ -24,14 +24,10 @@ def counting(n_of_unit: list[int], labelled: list[int] | None = None) -> History
     return builders.history(values_NF, n_of_unit, labelled or [])
 
 
-def parts_of(
-    history: History,
-    length: int = LENGTH,
-    stride: int = 1,
-    validation: float = 0.2,
-    calibration: float = 0.2,
-) -> Parts:
-    return split(history, length, stride, validation, calibration)
+def folds_of(
+    history: History, length: int = LENGTH, stride: int = 1, n_folds: int = 4
+) -> Folds:
+    return split(history, length, stride, n_folds, held_out_fraction=0.25)
 
 
 def positions(windows: Windows) -> list[list[int]]:
@@ -40,195 +36,201 @@ def positions(windows: Windows) -> list[list[int]]:
     return [window_T.astype(int).tolist() for window_T in windows_BT]
 
 
+def readings_of(windows: Windows) -> set[int]:
+    return {n for window in positions(windows) for n in window}
+
+
+def unit_of(history: History) -> list[int]:
+    """The unit of each reading."""
+    n_of_unit = np.diff(history.begin_U)
+    return np.repeat(np.arange(len(history.units)), n_of_unit).tolist()
+
+
 @st.composite
-def splits(draw: st.DrawFn) -> tuple[History, Parts, int]:
-    """A history of up to three units that is long enough, split, and T."""
+def splits(draw: st.DrawFn) -> tuple[History, Folds, int, int]:
+    """A history of up to three units that is long enough, its folds, T and K."""
     length = draw(st.integers(2, 9))
+    n_folds = draw(st.integers(1, 5))
     n_of_unit = draw(st.lists(st.integers(1, 300), min_size=1, max_size=3))
-    n_readings = sum(n_of_unit)
-    labelled = draw(st.lists(st.integers(0, n_readings - 1), max_size=3))
+    labelled = draw(st.lists(st.integers(0, sum(n_of_unit) - 1), max_size=3))
     history = counting(n_of_unit, labelled)
-    fractions = st.sampled_from([0.1, 0.25, 0.4])
     try:
-        parts = parts_of(
-            history, length, draw(st.integers(1, 3)), draw(fractions), draw(fractions)
-        )
+        folds = folds_of(history, length, draw(st.integers(1, 3)), n_folds)
     except InputError:
         assume(False)
-    return history, parts, length
+    return history, folds, length, n_folds
+
+
+Drawn = tuple[History, Folds, int, int]
 
 
 @given(splits())
-def test_parts_are_in_order_with_a_gap_of_a_window_between(
-    drawn: tuple[History, Parts, int],
-) -> None:
-    history, parts, length = drawn
-    unit_N = np.repeat(np.arange(len(history.units)), np.diff(history.begin_U))
-    in_order = [positions(p) for p in (parts.training, parts.validation, parts.calibration)]
+def test_no_reading_is_both_trained_on_and_held_out(drawn: Drawn) -> None:
+    _, folds, _, n_folds = drawn
 
-    for unit in range(len(history.units)):
-        ends = [
-            (min(part_of_unit)[0], max(part_of_unit)[-1])
-            for part in in_order
-            if (part_of_unit := [w for w in part if unit_N[w[0]] == unit])
-        ]
-        for (_, last), (first, _) in itertools.pairwise(ends):
-            assert first - last > length
+    assert len(folds.folds) == n_folds
+    for fold in folds.folds:
+        held_out = readings_of(fold.held_out.windows)
+        assert held_out.isdisjoint(readings_of(fold.training))
 
 
 @given(splits())
-def test_a_window_is_of_one_unit_without_a_gap_or_a_label(
-    drawn: tuple[History, Parts, int],
+def test_every_clean_reading_is_held_out_once_but_near_the_edges_of_folds(
+    drawn: Drawn,
 ) -> None:
-    history, parts, length = drawn
-    unit_N = np.repeat(np.arange(len(history.units)), np.diff(history.begin_U))
+    history, folds, length, n_folds = drawn
+    newest = [w[-1] for fold in folds.folds for w in positions(fold.held_out.windows)]
 
-    for part in (parts.training, parts.validation, parts.calibration):
-        for window in positions(part):
+    expected = []
+    for begin, end in itertools.pairwise(history.begin_U.tolist()):
+        n = end - begin
+        edges = [begin + n * k // n_folds for k in range(n_folds + 1)]
+        if n_folds == 1:
+            edges[0] = end - int(0.25 * n)
+        if int(0.25 * n if n_folds == 1 else n / n_folds) < length:
+            continue
+        for first, last in itertools.pairwise(edges):
+            expected += [
+                i
+                for i in range(first + length - 1, last)
+                if not history.label_N[i - length + 1 : i + 1].any()
+            ]
+
+    assert sorted(newest) == sorted(expected)
+
+
+@given(splits())
+def test_a_window_is_of_one_unit_without_a_gap_or_a_label(drawn: Drawn) -> None:
+    history, folds, length, _ = drawn
+    unit_N = unit_of(history)
+
+    for fold in folds.folds:
+        for window in positions(fold.training) + positions(fold.held_out.windows):
             assert window == list(range(window[0], window[0] + length))
-            assert len(set(unit_N[window])) == 1
+            assert unit_N[window[0]] == unit_N[window[-1]]
             assert not history.label_N[window].any()
 
 
 @given(splits())
-def test_the_scaler_is_fitted_on_readings_that_no_later_part_sees(
-    drawn: tuple[History, Parts, int],
+def test_held_out_windows_know_their_unit_and_the_time_of_their_newest_reading(
+    drawn: Drawn,
 ) -> None:
-    history, parts, _ = drawn
-    training = set(np.flatnonzero(parts.training_N).tolist())
+    history, folds, _, _ = drawn
+    unit_N = unit_of(history)
 
-    for part in (parts.validation, parts.calibration):
-        assert training.isdisjoint(n for window in positions(part) for n in window)
-    assert training.issuperset(n for window in positions(parts.training) for n in window)
-    assert not history.label_N[list(training)].any()
+    for fold in folds.folds:
+        newest = [window[-1] for window in positions(fold.held_out.windows)]
+        assert fold.held_out.unit_B.tolist() == [unit_N[n] for n in newest]
+        assert fold.held_out.time_s_B.tolist() == history.time_s_N[newest].tolist()
 
 
 @given(splits())
-def test_calibration_windows_know_their_unit(drawn: tuple[History, Parts, int]) -> None:
-    history, parts, _ = drawn
-    unit_N = np.repeat(np.arange(len(history.units)), np.diff(history.begin_U))
+def test_a_series_breaks_wherever_one_window_does_not_follow_the_last(
+    drawn: Drawn,
+) -> None:
+    history, folds, _, _ = drawn
+    unit_N = unit_of(history)
 
-    firsts = [window[0] for window in positions(parts.calibration)]
-    assert unit_N[firsts].tolist() == parts.calibration_unit_B.tolist()
-    assert firsts == sorted(firsts)
+    expected, number, before = [], -1, None
+    for k, fold in enumerate(folds.folds):
+        for window in positions(fold.held_out.windows):
+            follows = before == (k, unit_N[window[0]], window[0] - 1)
+            number += not follows
+            expected.append(number)
+            before = (k, unit_N[window[0]], window[0])
+    found = np.concatenate([fold.held_out.series_B for fold in folds.folds])
 
-
-def test_calibration_windows_end_at_every_reading_and_others_keep_the_stride() -> None:
-    parts = parts_of(counting([1_000]), stride=5)
-
-    assert np.diff(parts.training.start_B).tolist() == [5] * (len(parts.training) - 1)
-    assert np.diff(parts.validation.start_B).tolist() == [5] * (len(parts.validation) - 1)
-    assert np.diff(parts.calibration.start_B).tolist() == [1] * (len(parts.calibration) - 1)
-    assert positions(parts.calibration)[-1][-1] == 999
+    assert found.tolist() == expected
+    assert folds.n_series == number + 1
 
 
 @given(splits())
-def test_every_reading_is_used_or_left_out_for_one_reason(
-    drawn: tuple[History, Parts, int],
-) -> None:
-    history, parts, _ = drawn
+def test_every_reading_is_used_or_left_out_for_one_reason(drawn: Drawn) -> None:
+    history, folds, _, _ = drawn
 
-    in_windows = [
-        positions(p) for p in (parts.training, parts.validation, parts.calibration)
+    used = set[int]().union(
+        *(readings_of(f.training) | readings_of(f.held_out.windows) for f in folds.folds)
+    )
+    assert sorted(used) == np.flatnonzero(folds.used_N).tolist()
+    assert len(used) + sum(folds.n_left_out.values()) == len(history)
+
+
+def test_each_fold_holds_out_a_stretch_of_every_unit() -> None:
+    folds = folds_of(counting([400, 200])).folds
+
+    spans = [sorted(readings_of(fold.held_out.windows)) for fold in folds]
+    expected = [[*range(100 * k, 100 * k + 100)] for k in range(4)]
+    expected = [[*e, *range(400 + 50 * k, 450 + 50 * k)] for k, e in enumerate(expected)]
+    assert spans == expected
+    assert [fold.held_out.series_B[[0, -1]].tolist() for fold in folds] == [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+        [6, 7],
     ]
-    n_used = len({n for part in in_windows for window in part for n in window})
-    assert n_used + sum(parts.n_left_out.values()) == len(history)
+
+
+def test_one_fold_holds_out_the_end_of_every_unit() -> None:
+    [fold] = folds_of(counting([400, 200]), n_folds=1).folds
+
+    held_out = sorted(readings_of(fold.held_out.windows))
+    assert held_out == [*range(300, 400), *range(550, 600)]
+    assert readings_of(fold.training) == {*range(300), *range(400, 550)}
+
+
+def test_held_out_windows_end_at_every_reading_and_training_windows_keep_the_stride() -> (
+    None
+):
+    fold = folds_of(counting([1_000]), stride=5).folds[0]
+
+    assert set(np.diff(fold.training.start_B).tolist()) == {5}
+    assert set(np.diff(fold.held_out.windows.start_B).tolist()) == {1}
 
 
 def test_what_is_left_out_is_counted_by_reason() -> None:
-    # Labelled: readings 3 and 4, one in the gap before the validation part, one of the
-    # unit that is too short. The three before the first fill no window.
-    n_training = 1_000 - 2 * LENGTH - 2 * int(0.2 * (1_000 - 2 * LENGTH))
-    parts = parts_of(counting([1_000, 5], labelled=[3, 4, n_training, 1_000]))
+    # Labelled: readings 3 and 4, and one of the unit that is too short. The three before
+    # the first fill no window.
+    folds = folds_of(counting([1_000, 5], labelled=[3, 4, 1_000]))
 
-    assert parts.n_left_out == {
-        "labelled as anomalous": 4,
+    assert folds.n_left_out == {
+        "labelled as anomalous": 3,
         "unit too short": 4,
-        "gap between parts": 2 * LENGTH - 1,
         "in no whole window": 3,
     }
 
 
-@given(splits())
-def test_calibration_windows_know_the_time_of_their_newest_reading(
-    drawn: tuple[History, Parts, int],
-) -> None:
-    history, parts, _ = drawn
+def test_windows_are_counted_over_all_folds() -> None:
+    n_held_out = 4 * (250 - LENGTH + 1)
+    # The first and the last fold leave one stretch to train on, the others two.
+    n_training = (2 * (750 - LENGTH + 1) + 2 * (750 - 2 * (LENGTH - 1))) / 4
 
-    newest = [window[-1] for window in positions(parts.calibration)]
-    assert parts.calibration_time_s_B.tolist() == history.time_s_N[newest].tolist()
+    n_windows = folds_of(counting([1_000])).n_windows()
 
-
-def test_parts_have_the_shares_that_were_asked_for() -> None:
-    n_usable = 1_000 - 2 * LENGTH
-
-    n_windows = parts_of(counting([1_000])).n_windows()
-
-    assert n_windows["validation"] == int(0.2 * n_usable) - LENGTH + 1
-    assert n_windows["calibration"] == int(0.2 * n_usable) - LENGTH + 1
-    assert sum(n_windows.values()) == n_usable - 3 * (LENGTH - 1)
+    assert n_windows == {"training": round(n_training), "held out": n_held_out}
 
 
-@pytest.mark.parametrize("n_readings", [1, 5, 40, 70])
+def test_a_label_breaks_a_series() -> None:
+    series = [f.held_out.series_B for f in folds_of(counting([400], [150])).folds]
+
+    assert [np.unique(series_B).tolist() for series_B in series] == [[0], [1, 2], [3], [4]]
+
+
+@pytest.mark.parametrize("n_readings", [1, 5, 40, 59])
 @pytest.mark.parametrize("stride", [1, 10])
+@pytest.mark.parametrize("n_folds", [1, 2, 4, 16])
 def test_history_too_short_says_how_many_rows_would_do(
-    n_readings: int, stride: int
+    n_readings: int, stride: int, n_folds: int
 ) -> None:
     with pytest.raises(InputError, match="the history is too short") as raised:
-        parts_of(counting([n_readings]), stride=stride)
+        folds_of(counting([n_readings]), stride=stride, n_folds=n_folds)
 
-    needed = re.search(r"needs about (\d+) rows; the longest has (\d+)", str(raised.value))
+    message = str(raised.value)
+    needed = re.search(r"needs about (\d+) rows; the longest has (\d+)", message)
     assert needed is not None
     assert int(needed[2]) == n_readings
-    parts_of(counting([int(needed[1])]), stride=stride)  # raises nothing
+    folds_of(counting([int(needed[1])]), stride=stride, n_folds=n_folds)  # raises nothing
 
 
 def test_history_that_is_all_labelled_is_too_short() -> None:
-    with pytest.raises(InputError, match="training part holds 0 windows without a label"):
-        parts_of(counting([500], labelled=list(range(500))))
-
-
-def with_values(n_values: int, n_sensors: int = 3) -> History:
-    """History whose last sensor has so many values in the training part, and all later."""
-    values_NF = builders.sensor_series(1_000, n_sensors=n_sensors)
-    parts = parts_of(builders.history(values_NF))
-    values_NF[np.flatnonzero(parts.training_N)[n_values:], -1] = np.nan
-    return builders.history(values_NF)
-
-
-@pytest.mark.parametrize(
-    ("n_values", "is_kept"), [(0, False), (9, False), (10, True), (600, True)]
-)
-def test_a_sensor_with_next_to_no_values_in_the_training_part_is_left_out(
-    n_values: int, is_kept: bool
-) -> None:
-    history = with_values(n_values)
-
-    kept, parts = without_unseen_sensors(history, parts_of(history))
-
-    assert kept.sensors == history.sensors[: 3 if is_kept else 2]
-    for part in (parts.training, parts.validation, parts.calibration):
-        np.testing.assert_array_equal(part.flat_MF, kept.values_NF)
-    assert kept.values_NF.shape == (1_000, len(kept.sensors))
-    assert any(line.endswith(": sensor-2") for line in kept.notes) != is_kept
-
-
-@pytest.mark.parametrize(("share", "is_kept"), [(0.011, True), (0.009, False)])
-def test_of_a_long_history_less_than_one_in_a_hundred_is_next_to_nothing(
-    share: float, is_kept: bool
-) -> None:
-    history = builders.history(builders.sensor_series(10_000, n_sensors=2))
-    n_training = int(parts_of(history).training_N.sum())
-    history.values_NF[: int((1 - share) * n_training), 1] = np.nan
-
-    kept, _ = without_unseen_sensors(history, parts_of(history))
-
-    assert ("sensor-1" in kept.sensors) == is_kept
-
-
-def test_history_of_sensors_that_begin_after_the_training_part_is_refused() -> None:
-    history = with_values(0, n_sensors=1)
-
-    with pytest.raises(InputError, match="every sensor has fewer than 10 values") as raised:
-        without_unseen_sensors(history, parts_of(history))
-    assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="0 windows without a label to train on and 0"):
+        folds_of(counting([500], labelled=list(range(500))))

@@ -77,7 +77,7 @@ def test_it_ends_by_itself_with_a_summary_its_files_and_no_process_left(
     assert int(summary[1]) + int(summary[2]) == 7
     assert int(summary[1]) >= 4
     out = tmp_path / "demo-output"
-    assert artifact.load(out / "server").manifest.model.family == "vae"
+    assert artifact.load(out / "server").manifest.name == "server"
     archive = (out / "alerts.jsonl").read_text()
     states = [json.loads(alert)["state"] for alert in archive.splitlines()]
     assert states.count("opened") >= states.count("closed") > 0

@@ -1,36 +1,72 @@
 """A detector's folder: written whole or not at all, and read back the same."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.detector.artifact import GOLDEN, MANIFEST, REFERENCE, WEIGHTS, load
+from pipeline.detector.artifact import GOLDEN, MANIFEST, REFERENCE, WEIGHTS, load, save
+from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES
+from pipeline.detector.scoring import Scoring
 from pipeline.errors import InputError
 from tests import builders
+from tests.builders import SENSORS, residual_scoring, sensor_series
 from tests.builders import saved_detector as write
-from tests.builders import sensor_series, windows_of
+
+RESIDUAL = residual_scoring(("burst", 1), ("shift", 4), ("burst", 8))
+LEARNED = replace(
+    residual_scoring(("shift", 2), n_sensors=2),
+    trust_F=np.array([0.3, 1.0, 0.0], np.float32),
+    is_scored_F=np.array([True, False, True]),
+)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize(
+    ("families", "scoring"),
+    [
+        *((family, RESIDUAL) for family in sorted(FAMILIES)),
+        ("vae+gru+dae", LEARNED),
+        ("vae", ElboScoring(has_kl=True, limit=30.0)),
+        ("dvae", ElboScoring(has_kl=False, limit=30.0)),
+    ],
+)
 def test_a_saved_and_loaded_detector_scores_the_same_to_the_bit(
-    family: str, tmp_path: Path
+    families: str, scoring: Scoring, tmp_path: Path
 ) -> None:
-    windows_BTF = windows_of(sensor_series(100, seed=3))
-    expected = builders.detector(family).score(windows_BTF)
+    values_NF = sensor_series(100, seed=3)
+    expected = builders.detector(families, scoring=scoring).score_series(values_NF)
 
-    saved = write(tmp_path / "pumps", family)
+    saved = write(tmp_path / "pumps", families, scoring=scoring)
     loaded = load(tmp_path / "pumps")
 
     for detector in (saved.detector, loaded.detector):
-        for column, expected_column in zip(
-            detector.score(windows_BTF), expected, strict=True
-        ):
+        found = detector.score_series(values_NF)
+        for column, expected_column in zip(found, expected, strict=True):
             np.testing.assert_array_equal(column, expected_column)
     assert saved.digest == loaded.digest
     assert saved.manifest == loaded.manifest
+
+
+def test_a_manifest_names_the_families_and_how_many_networks_of_each(
+    tmp_path: Path,
+) -> None:
+    manifest = write(tmp_path / "pumps", "vae+dae").manifest
+
+    assert manifest.model == "vae x 2 + dae x 2"
+    assert manifest.window == 8
+
+
+def test_a_detector_of_one_golden_window_is_loaded(tmp_path: Path) -> None:
+    detector = builders.detector()
+    golden_NF = sensor_series(detector.window)
+    manifest = builders.manifest(detector)
+
+    save(tmp_path / "pumps", detector, golden_NF, builders.REFERENCE_BTF, manifest)
+
+    assert load(tmp_path / "pumps").detector.sensors == SENSORS
 
 
 def test_a_folder_holds_four_files_that_anyone_may_read(folder: Path) -> None:

@@ -1,135 +1,191 @@
-"""What is particular to the autoencoder and to the variational autoencoder."""
+"""What every model family keeps to."""
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
-from pipeline.detector.autoencoder import Autoencoder
 from pipeline.detector.families import FAMILIES, build_network
-from pipeline.detector.network import NetworkShape, default_shape, sum_over_time
-from pipeline.detector.variational import VariationalAutoencoder
+from pipeline.detector.network import INPUT_CLIP, Network, NetworkShape, default_shape
 
-SHAPE = NetworkShape(window=4, n_sensors=2, hidden=16, latent=3)
+M, B, T, F = 3, 5, 6, 2
+SHAPE = NetworkShape(window=T, n_sensors=F, hidden=16, latent=4, n_members=M)
 
-
-def windows(n: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scaled windows, all of them observed."""
-    generator = torch.Generator().manual_seed(1)
-    x_BTF = torch.randn(n, 4, 2, generator=generator)
-    return x_BTF, torch.ones_like(x_BTF)
+each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 
 
-def test_an_autoencoders_error_is_its_mean_squared_reconstruction_error() -> None:
-    network = Autoencoder(SHAPE)
-    x_BTF, observed_BTF = windows()
-
-    errors = network.errors(x_BTF, observed_BTF)
-
-    expected_B = torch.square(x_BTF - network(x_BTF)).mean(dim=(1, 2))
-    torch.testing.assert_close(errors.sensor_BF.sum(dim=1), expected_B)
-    assert (errors.rest_B == 0).all()
-    torch.testing.assert_close(network.loss(x_BTF, observed_BTF, 1.0), expected_B.mean())
-
-
-def test_a_variational_autoencoders_error_is_its_negative_elbo_above_the_best() -> None:
-    network = VariationalAutoencoder(SHAPE)
-    # An encoder that knows nothing and a decoder that says 0: the prior for every window.
-    for name, parameter in network.named_parameters():
-        if name.startswith(("encoder.3", "decoder.2")):
-            nn.init.zeros_(parameter)
-    x_BTF, observed_BTF = windows()
-
-    errors = network.errors(x_BTF, observed_BTF)
-
-    # KL 0, mean 0 and variance 1 (softly bounded below, so not quite).
-    expected_BF = 0.5 * torch.square(x_BTF).sum(dim=1)
-    torch.testing.assert_close(errors.sensor_BF, expected_BF, rtol=2e-3, atol=0)
-    assert (errors.rest_B == 0).all()
-
-
-def test_what_the_latent_vector_costs_belongs_to_no_sensor() -> None:
-    network = VariationalAutoencoder(SHAPE)
-    parameters = dict(network.named_parameters())
-    nn.init.zeros_(parameters["encoder.3.weight"])
-    with torch.no_grad():
-        parameters["encoder.3.bias"].copy_(torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
-
-    # KL(N(1, 1) || N(0, 1)) = 1/2 for each of three latent values.
-    torch.testing.assert_close(network.errors(*windows()).rest_B, torch.full((5,), 1.5))
-
-
-@pytest.mark.parametrize("warmup", [0.25, 1.0])
-def test_a_variational_autoencoders_kl_term_is_weighted_by_the_warm_up(
-    warmup: float,
-) -> None:
-    network = VariationalAutoencoder(SHAPE)
-    x_BTF, observed_BTF = windows()
-
-    def loss(warmup: float) -> torch.Tensor:
-        torch.manual_seed(0)  # the same sample of the latent vector
-        return network.loss(x_BTF, observed_BTF, warmup)
-
-    kl = network.errors(x_BTF, observed_BTF).rest_B.sum() / observed_BTF.sum()
-    assert kl > 1e-3
-    torch.testing.assert_close(loss(warmup) - loss(0.0), warmup * kl, rtol=1e-3, atol=1e-6)
-
-
-def test_a_variational_autoencoders_samples_are_stored_with_its_weights() -> None:
-    first, second = VariationalAutoencoder(SHAPE), VariationalAutoencoder(SHAPE)
-
-    assert "latent_noise_SL" in first.state_dict()
-    assert torch.equal(first.latent_noise_SL, second.latent_noise_SL)
-    torch.testing.assert_close(first.latent_noise_SL.sum(dim=0), torch.zeros(3))
-
-
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_missing_values_are_not_learned_from(family: str) -> None:
-    network = build_network(family, SHAPE)
-    x_BTF, observed_BTF = windows()
-    observed_BTF[:, 2, 1] = 0.0
-
+def network(family: str, shape: NetworkShape = SHAPE) -> Network:
+    """Untrained, the same each time."""
     torch.manual_seed(0)
-    loss = network.loss(x_BTF, observed_BTF, 1.0)
+    return build_network(family, shape).eval()
 
-    # The last layer's bias of a value never observed has no gradient; all others have.
-    [gradient_M] = torch.autograd.grad(
-        loss, dict(network.named_parameters())["decoder.2.bias"]
+
+def windows(*sizes: int) -> Tensor:
+    """Scaled windows; by default each member's own, shape (M, B, T, F)."""
+    return torch.randn(sizes or (M, B, T, F), generator=torch.Generator().manual_seed(1))
+
+
+def loss(of: Network, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float = 0.0) -> Tensor:
+    """With the same noise each time."""
+    torch.manual_seed(2)
+    return of.loss(x_MBTF, observed_MBTF, warmup)
+
+
+@each_family
+@pytest.mark.parametrize("window", [2, 3, 33])
+def test_windows_of_any_length_are_reconstructed(family: str, window: int) -> None:
+    net = network(family, default_shape(window, n_sensors=F, n_members=M))
+    x_MBTF = windows(M, B, window, F)
+
+    assert net.reconstruct(x_MBTF).shape == (M, B, window, F)
+    assert net.newest(x_MBTF[0]).shape == (M, B, F)
+    assert loss(net, x_MBTF, torch.ones_like(x_MBTF)).shape == (M,)
+
+
+@each_family
+@pytest.mark.parametrize("window", [2, 3, 32, 33])
+def test_the_newest_row_is_the_last_of_the_reconstruction(family: str, window: int) -> None:
+    net = network(family, default_shape(window, n_sensors=F, n_members=M))
+    x_BTF = windows(B, window, F)
+
+    last_MBF = net.reconstruct(x_BTF[None])[:, :, -1]
+    torch.testing.assert_close(net.newest(x_BTF), last_MBF, rtol=0, atol=1e-5)
+
+
+@each_family
+def test_windows_that_all_members_see_need_not_be_repeated(family: str) -> None:
+    net, x_BTF = network(family), windows(B, T, F)
+
+    torch.testing.assert_close(
+        net.reconstruct(x_BTF[None]), net.reconstruct(x_BTF.expand(M, B, T, F))
     )
-    gradient_TF = gradient_M.reshape(4, 2)
-    assert gradient_TF[2, 1] == 0
-    assert (gradient_TF != 0).sum() == 7
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_one_fault_in_the_history_does_not_own_the_gradient(family: str) -> None:
-    network = build_network(family, SHAPE)
-    x_BTF, observed_BTF = windows()
-    x_BTF[0, 0, 0] = 1e6
+@each_family
+def test_a_batch_may_be_empty(family: str) -> None:
+    net = network(family)
 
-    assert network.loss(x_BTF, observed_BTF, 1.0) < 1_000
+    assert net.reconstruct(windows(M, 0, T, F)).shape == (M, 0, T, F)
+    assert net.newest(windows(0, T, F)).shape == (M, 0, F)
 
 
-@pytest.mark.parametrize(
-    ("n_observed", "factor"), [(8, 1.0), (6, (8 / 6) ** 0.5), (2, 2.0), (1, 2.0), (0, 0.0)]
-)
-def test_missing_values_are_made_up_for_by_a_root_and_at_most_twofold(
-    n_observed: int, factor: float
+@each_family
+def test_every_stored_tensor_has_the_members_along_its_first_axis(family: str) -> None:
+    assert {tensor.shape[0] for tensor in network(family).state_dict().values()} == {M}
+
+
+@each_family
+def test_members_start_from_weights_of_their_own(family: str) -> None:
+    first_BF, second_BF, third_BF = network(family).newest(windows(B, T, F))
+
+    assert not torch.allclose(first_BF, second_BF)
+    assert not torch.allclose(second_BF, third_BF)
+
+
+@each_family
+def test_a_member_alone_says_what_it_says_among_the_others(family: str) -> None:
+    net, x_MBTF = network(family), windows()
+
+    alone = net.member(1)
+
+    assert alone.shape.n_members == 1
+    torch.testing.assert_close(
+        alone.reconstruct(x_MBTF[1:2])[0], net.reconstruct(x_MBTF)[1]
+    )
+    torch.testing.assert_close(alone.newest(x_MBTF[0])[0], net.newest(x_MBTF[0])[1])
+
+
+@each_family
+def test_a_members_loss_reaches_its_own_weights_and_no_others(family: str) -> None:
+    net, x_MBTF = network(family), windows()
+
+    loss(net, x_MBTF, torch.ones_like(x_MBTF), warmup=1.0)[1].backward()  # type: ignore[no-untyped-call]
+
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        reached_M = parameter.grad.flatten(1).any(dim=1).tolist()
+        assert reached_M == [False, True, False], name
+
+
+@each_family
+def test_a_windows_result_does_not_depend_on_the_rest_of_its_batch(family: str) -> None:
+    net, x_BTF = network(family), windows(B, T, F)
+
+    torch.testing.assert_close(net.newest(x_BTF[3:4])[:, 0], net.newest(x_BTF)[:, 3])
+    torch.testing.assert_close(
+        net.reconstruct(x_BTF[None, 3:4])[:, 0], net.reconstruct(x_BTF[None])[:, 3]
+    )
+
+
+@each_family
+def test_a_reconstruction_has_no_randomness(family: str) -> None:
+    net, x_BTF = network(family), windows(B, T, F)
+
+    assert torch.equal(net.newest(x_BTF), net.newest(x_BTF))
+    assert torch.equal(net.reconstruct(x_BTF[None]), net.reconstruct(x_BTF[None]))
+
+
+@each_family
+def test_a_network_can_be_built_without_memory_and_given_weights(family: str) -> None:
+    net, x_BTF = network(family), windows(B, T, F)
+
+    with torch.device("meta"):
+        empty = build_network(family, SHAPE)
+    empty.load_state_dict(net.state_dict(), assign=True)
+
+    assert torch.equal(empty.newest(x_BTF), net.newest(x_BTF))
+
+
+@each_family
+def test_a_value_far_outside_steers_the_others_no_further_than_the_clip(
+    family: str,
 ) -> None:
-    ones_BTF = torch.ones(1, 4, 2)
-    observed_BTF = (torch.arange(8) < n_observed).float().reshape(1, 4, 2)
+    net, x_MBTF = network(family), windows()
+    clipped_MBTF = x_MBTF.clone()
+    x_MBTF[:, 0, 0, 0], clipped_MBTF[:, 0, 0, 0] = 1e6, INPUT_CLIP
 
-    sums_BF = sum_over_time(ones_BTF, observed_BTF)
+    assert torch.equal(net.reconstruct(x_MBTF), net.reconstruct(clipped_MBTF))
 
-    torch.testing.assert_close(sums_BF, factor * observed_BTF.sum(dim=1))
+
+@each_family
+def test_one_fault_in_the_history_does_not_own_the_gradient(family: str) -> None:
+    net, x_MBTF = network(family), windows()
+    x_MBTF[:, 0, 0, 0] = 1e6
+
+    assert (loss(net, x_MBTF, torch.ones_like(x_MBTF), warmup=1.0) < 1_000).all()
+
+
+@each_family
+def test_the_loss_is_the_mean_over_observed_values_and_over_no_others(family: str) -> None:
+    net, x_MBTF = network(family), windows()
+    generator = torch.Generator().manual_seed(3)
+    observed_MBTF = (torch.rand(x_MBTF.shape, generator=generator) < 0.7).float()
+
+    def total(observed_MBTF: Tensor) -> Tensor:
+        return loss(net, x_MBTF, observed_MBTF) * observed_MBTF.sum(dim=(1, 2, 3))
+
+    # Were a missing value counted in either part, the parts would exceed the whole.
+    torch.testing.assert_close(
+        total(observed_MBTF) + total(1 - observed_MBTF),
+        total(torch.ones_like(x_MBTF)),
+    )
+    assert (loss(net, x_MBTF, torch.zeros_like(x_MBTF)) == 0).all()
+
+
+@pytest.mark.parametrize("family", ["ae", "conv", "gru"])
+def test_the_loss_of_a_plain_autoencoder_is_its_mean_squared_error(family: str) -> None:
+    net, x_MBTF = network(family), windows()
+
+    expected_M = (x_MBTF - net.reconstruct(x_MBTF)).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(loss(net, x_MBTF, torch.ones_like(x_MBTF)), expected_M)
 
 
 @pytest.mark.parametrize(
     ("window", "n_sensors", "hidden", "latent"),
-    [(2, 1, 16, 4), (32, 8, 64, 16), (1_000, 20, 512, 64)],
+    [(2, 1, 16, 4), (32, 8, 64, 16), (1_000, 20, 128, 32)],
 )
 def test_sizes_follow_the_window_within_bounds(
     window: int, n_sensors: int, hidden: int, latent: int
 ) -> None:
-    shape = default_shape(window, n_sensors)
+    shape = default_shape(window, n_sensors, n_members=M)
 
-    assert shape == NetworkShape(window, n_sensors, hidden, latent)
+    assert shape == NetworkShape(window, n_sensors, hidden, latent, M)

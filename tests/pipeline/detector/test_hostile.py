@@ -12,11 +12,12 @@ import pytest
 import safetensors.numpy
 
 from pipeline.detector import load as loading
-from pipeline.detector.artifact import GOLDEN, MANIFEST, WEIGHTS, load
+from pipeline.detector.artifact import GOLDEN, MANIFEST, WEIGHTS, load, save
 from pipeline.detector.families import FAMILIES
 from pipeline.detector.files import read_file
 from pipeline.errors import DetectorError
-from tests.builders import GOLDEN_BTF, saved_detector
+from tests import builders
+from tests.builders import GOLDEN_NF, REFERENCE_BTF, saved_detector
 from tests.pipeline.detector.test_tampering import rewrite
 
 
@@ -32,6 +33,24 @@ def test_loading_takes_memory_by_the_size_of_the_files(folder: Path) -> None:
     tracemalloc.start()
     try:
         load(folder)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 16 * 2**20
+
+
+def test_golden_readings_of_long_windows_are_not_all_cut_out_at_once(
+    tmp_path: Path,
+) -> None:
+    # Its weights do not grow with the window, so nothing in the folder is large.
+    detector = builders.detector("conv", window=10_000)
+    golden_NF = builders.sensor_series(10_000 + 199)
+    manifest = builders.manifest(detector)
+    save(tmp_path / "pumps", detector, golden_NF, REFERENCE_BTF, manifest)
+    tracemalloc.start()
+    try:
+        load(tmp_path / "pumps")
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -57,28 +76,45 @@ def test_a_file_that_grows_while_it_is_read_is_read_no_further(
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@pytest.mark.parametrize("sizes", [{"hidden": 100_000, "latent": 100_000}, {"window": 9}])
+@pytest.mark.parametrize(
+    "sizes", [{"hidden": 100_000, "latent": 100_000}, {"members": 1_000}]
+)
 def test_sizes_that_the_weights_do_not_have_are_refused_before_they_are_allocated(
     sizes: dict[str, int], family: str, tmp_path: Path
 ) -> None:
     saved_detector(tmp_path / "pumps", family)
-    rewrite(tmp_path / "pumps", lambda fields: fields["model"].update(sizes))
+    rewrite(tmp_path / "pumps", lambda fields: fields["networks"][0].update(sizes))
 
     reason = refusal(tmp_path / "pumps")
 
-    assert "the weights do not fit: expected 'decoder" in reason
+    assert "the weights do not fit: expected '0." in reason
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("window", [9, 100_000])
+def test_a_window_that_is_not_the_detectors_is_refused(
+    family: str, window: int, tmp_path: Path
+) -> None:
+    saved_detector(tmp_path / "pumps", family)
+    change = {"window": window}
+    rewrite(tmp_path / "pumps", lambda fields: fields["networks"][0].update(change))
+
+    # The weights of some families are the same for windows of any length.
+    reason = refusal(tmp_path / "pumps")
+
+    assert "the weights do not fit" in reason or "golden windows" in reason
 
 
 def weights_of_another_type(weights: dict[str, Any]) -> None:
-    weights["encoder.1.bias"] = weights["encoder.1.bias"].astype(np.float64)
+    weights["0.encoder.second.bias"] = weights["0.encoder.second.bias"].astype(np.float64)
 
 
 def too_few_weights(weights: dict[str, Any]) -> None:
-    del weights["encoder.1.bias"]
+    del weights["0.encoder.second.bias"]
 
 
 def too_many_weights(weights: dict[str, Any]) -> None:
-    weights["encoder.1.\nbias"] = weights["encoder.1.bias"]
+    weights["0.encoder.second.\nbias"] = weights["0.encoder.second.bias"]
 
 
 @pytest.mark.parametrize(
@@ -92,29 +128,29 @@ def test_weights_that_do_not_fit_are_one_line(
     safetensors.numpy.save_file(weights, folder / WEIGHTS)
     rewrite(folder, lambda fields: None)
 
-    assert "the weights do not fit: expected 'encoder.1." in refusal(folder)
+    assert "the weights do not fit: expected '0.encoder.second." in refusal(folder)
 
 
 @pytest.mark.parametrize(
     "golden",
     [
-        {"windows": GOLDEN_BTF, "scores": np.ones((), np.float32)},
-        {"windows": np.ones((), np.float32), "scores": np.zeros(1, np.float32)},
-        {"windows": GOLDEN_BTF, "scores": np.zeros(13, np.int64)},
-        {"windows": GOLDEN_BTF, "wrong\nname": np.zeros(13, np.float32)},
+        {"readings": GOLDEN_NF, "scores": np.ones((), np.float32)},
+        {"readings": np.ones((), np.float32), "scores": np.zeros(1, np.float32)},
+        {"readings": GOLDEN_NF, "scores": np.zeros(13, np.int64)},
+        {"readings": GOLDEN_NF, "wrong\nname": np.zeros(13, np.float32)},
         {
-            "windows": np.zeros((1_001, *GOLDEN_BTF.shape[1:]), np.float32),
+            "readings": np.zeros((1_001 + 7, 3), np.float32),
             "scores": np.zeros(1_001, np.float32),
         },
     ],
 )
-def test_golden_windows_of_another_shape_or_number_are_refused_unscored(
+def test_golden_readings_of_another_shape_or_number_are_refused_unscored(
     golden: dict[str, np.ndarray[Any, Any]], folder: Path
 ) -> None:
     safetensors.numpy.save_file(golden, folder / GOLDEN)
     rewrite(folder, lambda fields: None)
 
-    assert "golden windows" in refusal(folder)
+    assert "golden" in refusal(folder)
     assert "score [" not in refusal(folder)
 
 
@@ -124,10 +160,26 @@ def too_many_sensors(fields: dict[str, Any]) -> None:
 
 
 def a_field_with_a_line_break(fields: dict[str, Any]) -> None:
-    fields["model"]["two\nlines"] = 1
+    fields["networks"][0]["two\nlines"] = 1
 
 
-@pytest.mark.parametrize("change", [too_many_sensors, a_field_with_a_line_break])
+def a_scale_that_is_0_as_a_float32(fields: dict[str, Any]) -> None:
+    fields["scaler"]["scale"][0] = 1e-300
+
+
+def a_threshold_that_is_0_as_a_float32(fields: dict[str, Any]) -> None:
+    fields["threshold"]["value"] = 1e-300
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        too_many_sensors,
+        a_field_with_a_line_break,
+        a_scale_that_is_0_as_a_float32,
+        a_threshold_that_is_0_as_a_float32,
+    ],
+)
 def test_a_manifest_that_claims_too_much_is_one_line(
     change: Callable[[dict[str, Any]], None], folder: Path
 ) -> None:
@@ -138,12 +190,9 @@ def test_a_manifest_that_claims_too_much_is_one_line(
     assert "not a detector's manifest" in refusal(folder)
 
 
-@pytest.mark.parametrize(("column", "number"), [("mean", 1e300), ("scale", 1e-300)])
-def test_a_scaler_beyond_float32_is_refused(
-    column: str, number: float, folder: Path
-) -> None:
+def test_a_mean_beyond_float32_is_refused(folder: Path) -> None:
     def change(fields: dict[str, Any]) -> None:
-        fields["scaler"][column][0] = number
+        fields["scaler"]["mean"][0] = 1e300
 
     rewrite(folder, change)
 

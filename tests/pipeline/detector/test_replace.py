@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.detector import replace
 from pipeline.detector.artifact import load
-from pipeline.detector.manifest import ScalerPart
+from pipeline.detector.manifest import ElboPart, ScalerPart
 from pipeline.errors import DetectorError, InputError
 from tests.builders import saved_detector as write
 
@@ -65,7 +65,7 @@ def test_more_sensors_than_a_manifest_may_have_is_one_line(tmp_path: Path) -> No
     scaler = ScalerPart([0.0] * len(names), [1.0] * len(names))
 
     with pytest.raises(InputError, match=r"cannot be written: .*10000") as failure:
-        write(tmp_path / "pumps", sensors=names, scaler=scaler)
+        write(tmp_path / "pumps", sensors=names, scaler=scaler, score=ElboPart(True, 1.0))
 
     assert "\n" not in str(failure.value)
     assert list(tmp_path.iterdir()) == []

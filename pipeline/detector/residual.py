@@ -1,0 +1,147 @@
+"""Scoring by the residual of the newest reading, watched over several time scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.detector.network import Network
+from pipeline.detector.scoring import Measured, Surprise
+from pipeline.records import BoolArray, FloatArray, IntArray
+
+HUBER_KNEE = 3.0
+"""In normal standard deviations. Beyond it a residual counts in proportion, not squared:
+rare, far outliers are part of what many sensors do."""
+Kind = Literal["burst", "shift"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One way in which residuals may be unusual, over one time scale.
+
+    `burst`: the mean Huber loss of the last `span` residuals, over all sensors. It sees
+    disturbances that spread, whatever their sign. `shift`: the largest Huber loss of the
+    sensors' mean residuals over `span` readings. It sees an offset of one sensor that is
+    small beside its noise. Source of the loss: Huber (1964), doi:10.1214/aoms/1177703732.
+    """
+
+    kind: Kind
+    span: int
+    """Readings, a power of two."""
+    scale_F: FloatArray
+    """What a residual, or its mean over `span`, is divided by."""
+    typical_F: FloatArray
+    """Each sensor's mean loss on normal readings."""
+    limit: float
+    """The level that about one normal reading in a thousand exceeds."""
+
+    def losses(self, residual_MF: FloatArray) -> FloatArray:
+        """Each sensor's Huber loss at every position, shape (M, F).
+
+        The first `span` - 1 positions of a unit are of no meaning.
+        """
+        if self.kind == "burst":
+            return trailing_mean(huber(residual_MF / self.scale_F), self.span)
+        return huber(trailing_mean(residual_MF, self.span) / self.scale_F)
+
+    def level(self, loss_BF: FloatArray) -> FloatArray:
+        """The sensors' losses as one number, shape (B,)."""
+        if self.kind == "burst":
+            return np.asarray(loss_BF.mean(axis=1))
+        return np.asarray(loss_BF.max(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualScoring:
+    """The largest of several statistics of the residuals, each over its own limit.
+
+    The residual is what is left of the newest reading once the networks' reconstruction is
+    taken off, each sensor's as far as it is to be trusted.
+    """
+
+    trust_F: FloatArray
+    """0 to 1: how much of its reconstruction is taken off each sensor. 0 leaves the
+    distance from the sensor's mean."""
+    is_scored_F: BoolArray
+    """The others are context: the networks see them, but no score comes from them."""
+    statistics: tuple[Statistic, ...]
+    """Their arrays are of the scored sensors alone."""
+
+    @property
+    def n_memory(self) -> int:
+        """See `Scoring`."""
+        return max(statistic.span for statistic in self.statistics) - 1
+
+    def measure(
+        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor
+    ) -> Measured:
+        """The signed residuals of the newest row; 0 where nothing was measured."""
+        newest_BF = mean_newest(networks, x_BTF)
+        trust_F = torch.from_numpy(self.trust_F).to(x_BTF.device)
+        expected_BF = trust_F * newest_BF
+        residual_BF = (x_BTF[:, -1] - expected_BF) * observed_BTF[:, -1]
+        return Measured(residual_BF, expected_BF)
+
+    def surprise(
+        self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray
+    ) -> Surprise:
+        """See `Scoring`. A statistic counts once its unit has `span` residuals."""
+        residual_MF = flat_MC[:, self.is_scored_F]
+        score_B = np.zeros(len(position_B), dtype=np.float32)
+        share_BF = np.zeros((len(position_B), flat_MC.shape[1]), dtype=np.float32)
+        for statistic in self.statistics:
+            loss_BF = statistic.losses(residual_MF)[position_B]
+            level_B = statistic.level(loss_BF) / np.float32(statistic.limit)
+            is_largest_B = (level_B > score_B) & (n_before_B >= statistic.span - 1)
+            score_B = np.where(is_largest_B, level_B, score_B)
+            rows = np.flatnonzero(is_largest_B)
+            share_BF[np.ix_(rows, self.is_scored_F)] = _shares(
+                loss_BF[rows], statistic.typical_F
+            )
+        return Surprise(score_B, share_BF)
+
+
+def mean_newest(networks: Sequence[Network], x_BTF: Tensor) -> Tensor:
+    """The newest row as all members of all networks reconstruct it on average, (B, F)."""
+    means = [network.newest(x_BTF).mean(dim=0) for network in networks]
+    return torch.stack(means).mean(dim=0)
+
+
+def huber(z: FloatArray) -> FloatArray:
+    """The Huber loss of standardised residuals, >= 0."""
+    size = np.abs(z)
+    clipped = np.minimum(size, np.float32(HUBER_KNEE))
+    return np.asarray(clipped * (size - np.float32(0.5) * clipped))
+
+
+def trailing_mean(x_MF: FloatArray, span: int) -> FloatArray:
+    """The mean of each row and the `span` - 1 rows before it, shape (M, F).
+
+    By doubling, so that a row's mean is the same to the last bit wherever in an array it
+    stands. The first `span` - 1 rows are of no meaning.
+
+    Raises:
+        ValueError: `span` is not a power of two.
+    """
+    if span < 1 or span & (span - 1):
+        raise ValueError(f"a span is a power of two, got {span}")
+    total_MF = x_MF
+    n = 1
+    while n < span:
+        doubled_MF = total_MF.copy()
+        doubled_MF[n:] += total_MF[:-n]
+        total_MF = doubled_MF
+        n *= 2
+    return total_MF / np.float32(span)
+
+
+def _shares(loss_BF: FloatArray, typical_F: FloatArray) -> FloatArray:
+    """Each sensor's share of the loss above its usual one; of the loss, if none is."""
+    excess_BF = np.maximum(loss_BF - typical_F, 0.0)
+    is_usual_B = excess_BF.sum(axis=1) <= 0.0
+    excess_BF[is_usual_B] = loss_BF[is_usual_B]
+    total_B = np.maximum(excess_BF.sum(axis=1), np.finfo(np.float32).tiny)
+    return np.asarray(excess_BF / total_B[:, None])

@@ -1,0 +1,103 @@
+"""The newest rows of every unit, kept from one poll to the next."""
+
+import math
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.records import IntArray, group_starts
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Extended(NamedTuple):
+    """One poll's rows, each unit's after what was kept of it."""
+
+    flats: tuple[npt.NDArray[Any], ...]
+    """Every array, its units one after the other: kept rows, then the poll's."""
+    position_N: IntArray
+    """Where each of the poll's rows stands in them."""
+    n_before_N: IntArray
+    """Rows of its unit that stand before it, at most the number kept. What stands further
+    before is of no meaning."""
+
+
+class Trails:
+    """Owns the last `n_kept` rows of each unit, of one array or of several side by side."""
+
+    def __init__(self, n_kept: int, *empty: npt.NDArray[Any]) -> None:
+        """Start without a unit.
+
+        Args:
+            n_kept: rows to keep of each.
+            empty: an array without rows, of the type and width of each that will come.
+        """
+        self._n_kept = n_kept
+        self._kept = [
+            np.zeros((0, n_kept, *array.shape[1:]), dtype=array.dtype) for array in empty
+        ]
+        self._n_kept_U = np.empty(0, dtype=np.int64)
+
+    @property
+    def bytes_per_unit(self) -> int:
+        """Memory that one unit takes."""
+        row_bytes = sum(int(k.itemsize * math.prod(k.shape[2:])) for k in self._kept)
+        return self._n_kept * row_bytes + 8
+
+    def extend(self, row_N: IntArray, n_rows: int, *arrays: npt.NDArray[Any]) -> Extended:
+        """Append one poll's rows.
+
+        Args:
+            row_N: the unit's row of each, those of one unit together and in order.
+            n_rows: rows given out so far; the arrays grow to hold them.
+            arrays: N rows of each array.
+        """
+        self._grow(n_rows)
+        n_kept = self._n_kept
+        first_G = group_starts(row_N)
+        row_G = row_N[first_G]
+        size_G = np.diff(first_G, append=len(row_N))
+        group_N = np.repeat(np.arange(len(first_G)), size_G)
+        rank_N = np.arange(len(row_N)) - first_G[group_N]
+
+        begin_G = first_G + n_kept * np.arange(len(first_G))
+        kept_GT = begin_G[:, None] + np.arange(n_kept)
+        tail_GT = kept_GT + size_G[:, None]
+        position_N = begin_G[group_N] + n_kept + rank_N
+        n_before_N = np.minimum(self._n_kept_U[row_G][group_N] + rank_N, n_kept)
+
+        flats = []
+        for kept_UT, array_N in zip(self._kept, arrays, strict=True):
+            n_flat = len(row_N) + n_kept * len(first_G)
+            flat_M = np.empty((n_flat, *array_N.shape[1:]), dtype=kept_UT.dtype)
+            flat_M[kept_GT] = kept_UT[row_G]
+            flat_M[position_N] = array_N
+            kept_UT[row_G] = flat_M[tail_GT]
+            flats.append(flat_M)
+        self._n_kept_U[row_G] = np.minimum(self._n_kept_U[row_G] + size_G, n_kept)
+        return Extended(tuple(flats), position_N, n_before_N)
+
+    def forget(self, rows: IntArray) -> None:
+        """Clear these rows: the next unit in each starts without a past."""
+        self._n_kept_U[rows[rows < len(self._n_kept_U)]] = 0
+
+    def _grow(self, n_rows: int) -> None:
+        n_new = n_to_add(len(self._n_kept_U), n_rows)
+        if n_new:
+            self._kept = [extended(kept_UT, n_new, 0) for kept_UT in self._kept]
+            self._n_kept_U = extended(self._n_kept_U, n_new, 0)
+
+
+def n_to_add(n_old: int, n_rows: int) -> int:
+    """Rows to add to arrays of `n_old` so that they hold `n_rows`, 0 if they do.
+
+    Half as much again each time, so that growing by one unit a poll stays cheap.
+    """
+    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 2) - n_old
+
+
+def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArray[Scalar]:
+    """`array_U` with `n_new` rows more, each holding `fill`."""
+    added = np.full((n_new, *array_U.shape[1:]), fill, dtype=array_U.dtype)
+    return np.concatenate([array_U, added])

@@ -1,0 +1,1 @@
+"""Detection quality on labelled public data, default settings for every set."""

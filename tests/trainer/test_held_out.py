@@ -1,0 +1,148 @@
+"""What members say of the windows that were held out from them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import trainer.held_out
+from pipeline.detector.detector import scaled
+from pipeline.detector.families import build_network
+from pipeline.detector.network import Network, NetworkShape
+from pipeline.detector.scaler import Scaler
+from tests import builders
+from tests.builders import SENSORS, sensor_series
+from trainer.held_out import Rows, held_out_measures, held_out_rows, n_before
+from trainer.split import Folds, split
+
+WINDOW, N_FOLDS = 8, 3
+SHAPE = NetworkShape(WINDOW, len(SENSORS), hidden=16, latent=4, n_members=N_FOLDS)
+CPU = torch.device("cpu")
+VALUES_NF = sensor_series(300)
+SCALER = Scaler.fit(VALUES_NF)
+
+
+class Numbered(Network):
+    """Each member expects its own number of every sensor."""
+
+    number_M: Tensor
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__(shape)
+        self.register_buffer("number_M", torch.arange(float(shape.n_members)))
+
+    def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
+        raise NotImplementedError
+
+    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+        sizes = (self.shape.n_members, *x_MBTF.shape[1:])
+        return self.number_M[:, None, None, None].expand(sizes)
+
+
+def folds_of(labelled: tuple[int, ...] = (), has_gaps: bool = False) -> Folds:
+    values_NF = VALUES_NF.copy()
+    if has_gaps:
+        values_NF[np.random.default_rng(0).random(values_NF.shape) < 0.2] = np.nan
+    history = builders.history(values_NF, [200, 100], labelled)
+    return split(history, WINDOW, 1, N_FOLDS, held_out_fraction=0.25)
+
+
+def rows_of(folds: Folds, *networks: Network) -> Rows:
+    return held_out_rows(networks, SCALER, folds, CPU)
+
+
+def real_networks() -> tuple[Network, ...]:
+    torch.manual_seed(0)
+    return tuple(build_network(family, SHAPE).eval() for family in ("ae", "vae"))
+
+
+def test_a_windows_expectation_is_of_the_member_that_did_not_train_on_it() -> None:
+    folds = folds_of()
+
+    expected_BF = rows_of(folds, Numbered(SHAPE)).expected_BF
+
+    numbers = [np.full(len(f.held_out.windows), k) for k, f in enumerate(folds.folds)]
+    assert (expected_BF == np.concatenate(numbers)[:, None]).all()
+
+
+def test_of_several_networks_it_is_the_mean_of_those_members() -> None:
+    folds, networks = folds_of(), real_networks()
+
+    both_BF = rows_of(folds, *networks).expected_BF
+
+    alone = [rows_of(folds, network).expected_BF for network in networks]
+    np.testing.assert_allclose(both_BF, np.mean(alone, axis=0), atol=1e-6)
+    assert not np.allclose(alone[0], alone[1])
+
+
+def test_a_member_alone_is_what_it_is_among_the_others() -> None:
+    folds, networks = folds_of(), real_networks()
+    values_BTF = folds.folds[1].held_out.windows.gather(slice(None))
+    x_BTF, _ = scaled(torch.from_numpy(values_BTF), SCALER)
+    with torch.inference_mode():
+        expected_BF = networks[0].newest(x_BTF)[1].numpy()
+
+    first = len(folds.folds[0].held_out.windows)
+    found_BF = rows_of(folds, networks[0]).expected_BF[first : first + len(values_BTF)]
+
+    np.testing.assert_allclose(found_BF, expected_BF, atol=1e-6)
+
+
+def test_observed_is_the_newest_row_after_scaling_and_what_was_missing_is_told() -> None:
+    folds = folds_of(has_gaps=True)
+    windows = [fold.held_out.windows for fold in folds.folds]
+    newest_BF = np.concatenate([w.gather(slice(None))[:, -1] for w in windows])
+
+    rows = rows_of(folds, Numbered(SHAPE))
+
+    scaled_BF = (newest_BF - SCALER.mean_F) / SCALER.scale_F
+    np.testing.assert_array_equal(rows.is_observed_BF, ~np.isnan(newest_BF))
+    seen = rows.is_observed_BF
+    np.testing.assert_allclose(rows.observed_BF[seen], scaled_BF[seen], atol=1e-5)
+    assert np.isfinite(rows.observed_BF).all()
+    assert 0.15 < 1.0 - seen.mean() < 0.25
+
+
+def test_a_row_knows_how_many_of_its_series_stand_before_it() -> None:
+    folds = folds_of(labelled=(30,))
+    found = rows_of(folds, Numbered(SHAPE)).n_before_B.tolist()
+
+    series_B = np.concatenate([fold.held_out.series_B for fold in folds.folds]).tolist()
+    assert found == [series_B[:i].count(series) for i, series in enumerate(series_B)]
+    assert found.count(0) == folds.n_series == 2 * N_FOLDS + 1
+
+
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [([], []), ([0], [0]), ([0, 0, 0], [0, 1, 2]), ([0, 0, 1, 2, 2], [0, 1, 0, 0, 1])],
+)
+def test_the_count_begins_anew_with_each_series(
+    series: list[int], expected: list[int]
+) -> None:
+    assert n_before(np.array(series, dtype=np.int64)).tolist() == expected
+
+
+def test_measures_are_the_residuals_of_the_same_rows() -> None:
+    folds, networks = folds_of(has_gaps=True), real_networks()
+    rows = rows_of(folds, *networks)
+
+    measure_BC = held_out_measures(
+        networks, builders.residual_scoring(), SCALER, folds, CPU
+    )
+
+    residual_BF = (rows.observed_BF - rows.expected_BF) * rows.is_observed_BF
+    np.testing.assert_allclose(measure_BC, residual_BF, atol=1e-6)
+
+
+def test_nothing_depends_on_how_many_windows_are_run_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folds, networks = folds_of(has_gaps=True), real_networks()
+    at_once = rows_of(folds, *networks)
+    monkeypatch.setattr(trainer.held_out, "LAUNCH_VALUES", 7 * WINDOW * len(SENSORS))
+
+    in_sevens = rows_of(folds, *networks)
+
+    np.testing.assert_array_equal(in_sevens.observed_BF, at_once.observed_BF)
+    np.testing.assert_array_equal(in_sevens.is_observed_BF, at_once.is_observed_BF)
+    np.testing.assert_allclose(in_sevens.expected_BF, at_once.expected_BF, atol=1e-6)

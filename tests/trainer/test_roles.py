@@ -1,0 +1,93 @@
+"""What each sensor is: scored, context for the networks, or left out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.records import FloatArray
+from trainer.roles import Roles, roles
+
+MOVING = [0.3, 1.7, 2.9, 0.1]
+FLAG = [0.0, 1.0, 1.0, 0.0]
+STILL = [21.5] * 4
+ZERO = [0.0] * 4
+NAN = float("nan")
+
+
+def roles_of(*columns: list[float]) -> Roles:
+    values_NF: FloatArray = np.array(columns, dtype=np.float32).T
+    return roles(values_NF)
+
+
+def test_what_moves_is_scored_and_what_stood_still_is_left_out() -> None:
+    found = roles_of(MOVING, STILL, ZERO)
+
+    assert found.is_scored_F.tolist() == [True, False, False]
+    assert found.is_left_out_F.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [FLAG, [5.0, 0.0, 0.0, 5.0], [-1.0, 0.0, -1.0, 0.0], [0.0, NAN, 1.0, NAN]],
+)
+def test_two_values_of_which_one_is_0_are_a_flag_that_networks_see(
+    flag: list[float],
+) -> None:
+    found = roles_of(MOVING, flag)
+
+    assert found.is_scored_F.tolist() == [True, False]
+    assert not found.is_left_out_F.any()
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 2.0, 1.0], [0.0, 1.0, 2.0, 0.0]])
+def test_other_few_values_are_a_sensor(values: list[float]) -> None:
+    assert roles_of(MOVING, values).is_scored_F.all()
+
+
+def test_missing_values_are_no_movement() -> None:
+    found = roles_of(MOVING, [21.5, NAN, 21.5, NAN], [NAN] * 4)
+
+    assert found.is_left_out_F.tolist() == [False, True, True]
+
+
+def test_beside_flags_alone_what_stood_still_is_scored() -> None:
+    found = roles_of(FLAG, STILL, ZERO)
+
+    assert found.is_scored_F.tolist() == [False, True, False]
+    assert found.is_left_out_F.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("columns", [[FLAG], [FLAG, FLAG], [ZERO], [ZERO, [NAN] * 4]])
+def test_where_nothing_else_is_left_everything_is_scored(
+    columns: list[list[float]],
+) -> None:
+    found = roles_of(*columns)
+
+    assert found.is_scored_F.all()
+    assert not found.is_left_out_F.any()
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0.0, 1.0, 2.5, NAN]), min_size=5, max_size=5),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_some_sensor_is_scored_and_none_of_those_is_left_out(
+    columns: list[list[float]],
+) -> None:
+    found = roles_of(*columns)
+
+    assert found.is_scored_F.any()
+    assert not (found.is_scored_F & found.is_left_out_F).any()
+
+
+@given(st.permutations([MOVING, FLAG, STILL, ZERO]))
+def test_a_role_does_not_depend_on_where_a_column_stands(
+    columns: list[list[float]],
+) -> None:
+    scored_F = roles_of(*columns).is_scored_F.tolist()
+
+    assert scored_F == [column is MOVING for column in columns]

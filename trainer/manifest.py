@@ -1,0 +1,121 @@
+"""What a detector's manifest says of it."""
+
+import numpy as np
+
+from pipeline.detector.detector import Detector
+from pipeline.detector.elbo import ElboScoring
+from pipeline.detector.manifest import (
+    SCHEMA,
+    ElboPart,
+    FilePart,
+    IncidentPart,
+    Manifest,
+    NetworkPart,
+    ResidualPart,
+    ScalerPart,
+    StatisticPart,
+    ThresholdPart,
+    TrainingPart,
+)
+from pipeline.detector.residual import ResidualScoring
+from pipeline.detector.scoring import Scoring
+from pipeline.times import iso_time
+from pipeline.trigger import IncidentRule
+from trainer.calibrate import Calibration
+from trainer.history import History
+from trainer.settings import TrainerSettings
+from trainer.split import Folds
+
+
+def manifest_of(
+    name: str,
+    detector: Detector,
+    families: tuple[str, ...],
+    calibration: Calibration,
+    rule: IncidentRule,
+    history: History,
+    folds: Folds,
+    settings: TrainerSettings,
+    n_steps: int,
+    losses: dict[str, float],
+    explained: float,
+    versions: dict[str, str],
+) -> Manifest:
+    """The manifest of a detector that was just trained, its files not yet written."""
+    scaler = detector.scaler
+    return Manifest(
+        schema=SCHEMA,
+        name=name,
+        sensors=list(detector.sensors),
+        networks=[
+            NetworkPart(
+                family,
+                network.shape.window,
+                network.shape.hidden,
+                network.shape.latent,
+                network.shape.n_members,
+            )
+            for family, network in zip(families, detector.networks, strict=True)
+        ],
+        scaler=ScalerPart(scaler.mean_F.tolist(), scaler.scale_F.tolist()),
+        score=score_part(detector.scoring),
+        threshold=_threshold_part(calibration, settings),
+        incident=IncidentPart((rule.n_over, rule.n_last), rule.n_recovery),
+        training=TrainingPart(
+            first_time=iso_time(float(history.time_s_N.min())),
+            last_time=iso_time(float(history.time_s_N.max())),
+            n_units=len(history.units),
+            n_rows=len(history),
+            data_digest=history.digest(),
+            n_windows=folds.n_windows(),
+            n_steps=n_steps,
+            losses=losses,
+            explained=explained,
+            seed=settings.seed,
+            settings=settings.model_dump(mode="json"),
+            left_out=[
+                *history.notes,
+                *(f"{n} rows left out: {reason}" for reason, n in folds.n_left_out.items()),
+            ],
+        ),
+        versions=versions,
+        weights=FilePart("", ""),
+        golden=FilePart("", ""),
+        reference=FilePart("", ""),
+    )
+
+
+def score_part(scoring: Scoring) -> ResidualPart | ElboPart:
+    """How a detector scores, as its manifest says it."""
+    if isinstance(scoring, ElboScoring):
+        return ElboPart(scoring.has_kl, scoring.limit)
+    if not isinstance(scoring, ResidualScoring):
+        raise TypeError(f"no manifest says how {type(scoring).__name__} scores")
+    return ResidualPart(
+        trust=scoring.trust_F.tolist(),
+        scored=scoring.is_scored_F.tolist(),
+        statistics=[
+            StatisticPart(
+                statistic.kind,
+                statistic.span,
+                statistic.scale_F.tolist(),
+                statistic.typical_F.tolist(),
+                statistic.limit,
+            )
+            for statistic in scoring.statistics
+        ],
+    )
+
+
+def _threshold_part(calibration: Calibration, settings: TrainerSettings) -> ThresholdPart:
+    at_most = calibration.at_most_per_day
+    return ThresholdPart(
+        value=calibration.threshold,
+        method=calibration.method,
+        asked_false_alarms_per_unit_day=settings.false_alarms_per_day,
+        observed_false_alarms=calibration.n_false_alarms,
+        calibration_unit_days=calibration.unit_days,
+        expected_false_alarms_per_unit_day=calibration.expected_per_day,
+        at_most_false_alarms_per_unit_day=at_most if np.isfinite(at_most) else None,
+        is_shown=calibration.is_shown,
+    )

@@ -1,0 +1,49 @@
+"""What each sensor is to a detector: scored, context, or left out."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.records import BoolArray, FloatArray
+
+
+class Roles(NamedTuple):
+    """Per sensor; at least one is scored."""
+
+    is_left_out_F: BoolArray
+    """Never moved: the networks learn nothing from it."""
+    is_scored_F: BoolArray
+    """The others that stay are flags: context that the networks see."""
+
+
+def roles(values_NF: FloatArray) -> Roles:
+    """Tell sensors from flags and from what stood still, by the values of the history.
+
+    A flag has two values, one of them 0. Commands and modes are such; they change for good
+    reasons that the other sensors do not show, and an alarm at each change is a false one.
+    The same holds for what stood still all through the history. Where nothing else is
+    left, what stood still at another value than 0 or has two other values is scored; if
+    there is no such sensor either, the flags are; and if there are none, everything.
+
+    Args:
+        values_NF: readings in the sensors' own units, NaN where missing.
+    """
+    low_F, high_F = _extremes(values_NF)
+    is_constant_F = low_F == high_F
+    is_on_or_off_F = np.isnan(values_NF) | (values_NF == low_F) | (values_NF == high_F)
+    is_two_valued_F = is_on_or_off_F.all(axis=0) & ~is_constant_F
+    is_flag_F = is_two_valued_F & ((low_F == 0.0) | (high_F == 0.0))
+    is_scored_F = ~is_constant_F & ~is_flag_F
+    if not is_scored_F.any():
+        is_scored_F = ~is_flag_F & ((low_F != 0.0) | (high_F != 0.0))
+    if not is_scored_F.any():
+        is_scored_F = ~is_constant_F if is_flag_F.any() else np.ones_like(is_constant_F)
+    return Roles(is_constant_F & ~is_scored_F, is_scored_F)
+
+
+def _extremes(values_NF: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest value of each sensor; 0 and 0 where it has none."""
+    low_F = np.where(np.isnan(values_NF), np.inf, values_NF).min(axis=0)
+    high_F = np.where(np.isnan(values_NF), -np.inf, values_NF).max(axis=0)
+    is_empty_F = low_F > high_F
+    return np.where(is_empty_F, 0.0, low_F), np.where(is_empty_F, 0.0, high_F)
