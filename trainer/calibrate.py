@@ -20,8 +20,9 @@ MAX_PEAKS = 40
 """Highest peaks that the tail is fitted to."""
 MAX_EXTRAPOLATION = 10.0
 """A history says nothing of alarms rarer than one in so many times its length."""
-NORMAL_LIMIT = 1.0
-"""Scores are multiples of the level that one normal reading in a thousand exceeds."""
+NORMAL_LIMIT = 1.05
+"""Of a score in multiples of the statistics' limits. Each limit is exceeded by one normal
+reading in a thousand, and there are several of them."""
 MAX_CANDIDATES = 500
 """Thresholds tried, from the highest score down."""
 MAX_SHARE_OVER = 0.1

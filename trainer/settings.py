@@ -57,10 +57,10 @@ class TrainerSettings(SourcedSettings):
     false_alarms_per_day: float = Field(default=1.0, gt=0)
     """False alarms to accept, in incidents per unit and day."""
 
-    trigger: str = "2/3"
+    trigger: str = "3/4"
     """k/n: k of the last n scores at or above the threshold open an incident."""
 
-    recovery: int = Field(default=20, ge=1)
+    recovery: int = Field(default=15, ge=1)
     """So many scores in a row below 0.85 of the threshold close it."""
 
     calibration_fraction: float = Field(default=0.25, gt=0, lt=1)

@@ -133,17 +133,21 @@ def prediction_limit(level_B: FloatArray, n_independent: float) -> float:
 
     By Student's t on the logarithm, with as many degrees of freedom as the history holds
     independent stretches: a slow statistic of a short history is known badly, and its limit
-    lies accordingly higher. Never below the level that one in a hundred exceeded. Source:
-    the prediction interval of a normal sample, Hahn & Meeker (1991), Statistical Intervals.
+    lies accordingly higher. The spread is that of the upper half about the median: the
+    logarithm of a squared residual reaches far down, which says nothing of how far it
+    reaches up. Never below the level that one in a hundred exceeded. Source: the prediction
+    interval of a normal sample, Hahn & Meeker (1991), Statistical Intervals.
 
     Args:
         level_B: held-out levels, >= 0.
         n_independent: how many of them count as independent.
     """
     log_B = np.log(level_B.astype(np.float64) + 1e-6)
+    median = float(np.median(log_B))
     n = max(n_independent, 3.0)
+    upper_spread = math.sqrt(float(np.square(log_B[log_B >= median] - median).mean()))
+    spread = upper_spread * math.sqrt(n / (n - 1.0)) * math.sqrt(1.0 + 1.0 / n)
     quantile = float(stats.t.ppf(NORMAL_SHARE, n - 1.0))
-    spread = float(log_B.std()) * math.sqrt(n / (n - 1.0)) * math.sqrt(1.0 + 1.0 / n)
     # Not beyond what a float32 of the level could be, however short the history.
-    by_spread = math.exp(min(float(log_B.mean()) + quantile * spread, 60.0))
+    by_spread = math.exp(min(median + quantile * spread, 60.0))
     return max(by_spread, float(np.quantile(level_B, 0.99)), 1e-6)

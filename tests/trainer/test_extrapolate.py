@@ -17,6 +17,7 @@ from trainer.calibrate import (
     LIMIT,
     MAX_EXTRAPOLATION,
     MAX_PEAKS,
+    NORMAL_LIMIT,
     by_tail,
     calibrate,
     count_incidents,
@@ -98,7 +99,7 @@ def test_without_peaks_the_threshold_is_the_limit_of_normal_readings() -> None:
     # Two days: at one a day too short to count, and nothing stands out.
     found = calibrate(held_out_scores(np.full(289, 0.3, np.float32)), USUAL, 1.0)
 
-    assert (found.method, found.threshold) == (LIMIT, 1.0)
+    assert (found.method, found.threshold) == (LIMIT, NORMAL_LIMIT)
     # The mean of what none in two days leaves to expect, by Jeffreys' prior.
     assert (found.n_false_alarms, found.expected_per_day) == (0, 0.25)
     assert found.at_most_per_day == pytest.approx(2.9957 / 2, rel=1e-3)
@@ -117,9 +118,9 @@ def test_less_than_one_alarm_never_takes_the_threshold_below_the_limit() -> None
     rare = calibrate(history, ALONE, 0.5 / history.unit_days())
     frequent = calibrate(history, ALONE, 5.0 / history.unit_days())
 
-    assert (rare.method, rare.threshold) == (LIMIT, 1.0)
+    assert (rare.method, rare.threshold) == (LIMIT, NORMAL_LIMIT)
     assert frequent.method == EXTRAPOLATED
-    assert frequent.threshold < 1.0
+    assert frequent.threshold < NORMAL_LIMIT
 
 
 @given(
