@@ -11,7 +11,8 @@ from pipeline.records import IntArray, Scores
 from pipeline.window import Windows
 
 MAX_VALUES_PER_LAUNCH = 2**24
-"""Values (windows x T x F) in one forward pass: 64 MiB, so that memory stays bounded."""
+"""Values (windows x T x F x networks) in one forward pass: 64 MiB, so that memory stays
+bounded. Convolutions take some seven times as much on the way."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,7 +43,8 @@ class Scorer:
         self._device = device
         detector.to(device)
         self._memory = detector.memory()
-        n_values = detector.window * len(detector.sensors)
+        n_members = sum(network.shape.n_members for network in detector.networks)
+        n_values = detector.window * len(detector.sensors) * n_members
         self._max_windows = max(1, MAX_VALUES_PER_LAUNCH // n_values)
 
     @property

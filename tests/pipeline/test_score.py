@@ -165,7 +165,7 @@ def test_more_windows_than_memory_allows_are_scored_in_several_launches(
     max_windows: int, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = of_one_unit(Scorer(detector(family), CPU), windows())
-    monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", max_windows * 8 * len(SENSORS))
+    monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", max_windows * 16 * len(SENSORS))
 
     in_launches = of_one_unit(Scorer(detector(family), CPU), windows())
 
