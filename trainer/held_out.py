@@ -42,7 +42,7 @@ def held_out_rows(
         np.concatenate(observed),
         np.concatenate(is_observed),
         np.concatenate(expected),
-        n_before(_series(folds)),
+        n_before(folds.series_B),
     )
 
 
@@ -66,10 +66,6 @@ def n_before(series_B: IntArray) -> IntArray:
     index_B = np.arange(len(series_B))
     is_first_B = np.diff(series_B, prepend=-1) != 0
     return index_B - np.maximum.accumulate(np.where(is_first_B, index_B, 0))
-
-
-def _series(folds: Folds) -> IntArray:
-    return np.concatenate([fold.held_out.series_B for fold in folds.folds])
 
 
 def _launches(

@@ -188,7 +188,7 @@ def _held_out_scores(
     device: torch.device,
 ) -> HeldOutScores:
     measure_BC = held_out_measures(networks, scoring, scaler, folds, device)
-    series_B = np.concatenate([fold.held_out.series_B for fold in folds.folds])
+    series_B = folds.series_B
     surprise = scoring.surprise(measure_BC, np.arange(len(series_B)), n_before(series_B))
     time_s_B = np.concatenate([fold.held_out.time_s_B for fold in folds.folds])
     return HeldOutScores(surprise.score_B, series_B, time_s_B)
