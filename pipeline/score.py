@@ -1,18 +1,20 @@
 """Windows to scores: one forward pass per poll, on CPU or GPU."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from pipeline.detector.detector import Detector, Measures
+from pipeline.detector.detector import Detector
+from pipeline.detector.scaling import POOLED
 from pipeline.errors import InputError
 from pipeline.records import IntArray, Scores
+from pipeline.trail import extended, n_to_add
 from pipeline.window import Windows
 
-MAX_VALUES_PER_LAUNCH = 2**24
-"""Values (windows x T x F x networks) in one forward pass: 64 MiB, so that memory stays
-bounded. Convolutions take some seven times as much on the way."""
+UNKNOWN = -1
+"""The line of a row whose unit was not looked up yet."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,17 +37,16 @@ def choose_device(name: str) -> torch.device:
 
 
 class Scorer:
-    """Scores the windows of one poll. Owns the detector's place on the device, and what
-    scores need of each unit's windows before."""
+    """Scores the windows of one poll. Owns the detector's place on the device, what scores
+    need of each unit's windows before, and which scaling is each unit's."""
 
     def __init__(self, detector: Detector, device: torch.device) -> None:
         self._detector = detector
         self._device = device
         detector.to(device)
         self._memory = detector.memory()
-        n_members = sum(network.shape.n_members for network in detector.networks)
-        n_values = detector.window * len(detector.sensors) * n_members
-        self._max_windows = max(1, MAX_VALUES_PER_LAUNCH // n_values)
+        self._line_U = np.empty(0, dtype=np.int64)
+        self._unknown: list[str] = []
 
     @property
     def device_type(self) -> str:
@@ -57,31 +58,42 @@ class Scorer:
         """Windows of a unit before the newest that its score depends on."""
         return self._detector.scoring.n_memory
 
-    def score(self, windows: Windows, row_B: IntArray, n_rows: int) -> Scores:
-        """Score every window: one launch, unless it would take too much memory.
+    def score(self, windows: Windows, row_B: IntArray, units: Sequence[str]) -> Scores:
+        """Score every window.
 
         Args:
             windows: those of one unit together, in order.
             row_B: the unit's row of each.
-            n_rows: rows given out so far.
+            units: the names of all rows given out so far.
         """
-        parts = [
-            self._detector.measure(
-                windows.gather(slice(begin, begin + self._max_windows)), self._device
-            )
-            for begin in range(0, max(len(windows), 1), self._max_windows)
-        ]
-        measures = (
-            parts[0]
-            if len(parts) == 1
-            else Measures(*(np.concatenate(c) for c in zip(*parts, strict=True)))
-        )
-        return self._detector.score(measures, row_B, n_rows, self._memory)
+        measures = self._detector.measure(windows, self._lines(row_B, units))
+        return self._detector.score(measures, row_B, len(units), self._memory)
+
+    def take_unknown(self) -> list[str]:
+        """Units first scored since the last call that have no scaler of their own though
+        others have: the detector was not trained on them, and is less sensitive to them."""
+        unknown, self._unknown = self._unknown, []
+        return unknown
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows: the next unit in each starts without a past."""
         self._memory.forget(rows)
+        self._line_U[rows[rows < len(self._line_U)]] = UNKNOWN
 
     def forget_all(self) -> None:
         """Clear every row: a new stream begins."""
         self._memory = self._detector.memory()
+        self._line_U = np.empty(0, dtype=np.int64)
+
+    def _lines(self, row_B: IntArray, units: Sequence[str]) -> IntArray | None:
+        scaling = self._detector.scaling
+        if not scaling.units:
+            return None
+        n_new = n_to_add(len(self._line_U), len(units))
+        if n_new:
+            self._line_U = extended(self._line_U, n_new, UNKNOWN)
+        for row in np.unique(row_B[self._line_U[row_B] == UNKNOWN]).tolist():
+            self._line_U[row] = line = scaling.line(units[row])
+            if line == POOLED:
+                self._unknown.append(units[row])
+        return np.asarray(self._line_U[row_B])

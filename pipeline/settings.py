@@ -120,7 +120,7 @@ class IncidentSettings(BaseModel):
     own. Another rule has another rate of false alarms than the one that was calibrated."""
 
     recovery: int | None = Field(default=None, ge=1)
-    """So many scores in a row below 1.0 close it. Empty: the detector's own."""
+    """So many scores in a row below 0.85 close it. Empty: the detector's own."""
 
     @field_validator("trigger", "recovery", mode="before")
     @classmethod

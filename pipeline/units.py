@@ -1,6 +1,6 @@
 """Which row of the state arrays belongs to which unit."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -29,15 +29,20 @@ class Units:
         self._max_units = max_units
         self._row_of: dict[Partition, dict[str, int]] = {}
         self._free_rows: list[int] = []
-        self._n_rows = 0
+        self._names: list[str] = []
 
     @property
     def n_rows(self) -> int:
         """Rows ever given out: what an array indexed by row must hold."""
-        return self._n_rows
+        return len(self._names)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The unit in each row; of a free row, the last one."""
+        return self._names
 
     def __len__(self) -> int:
-        return self._n_rows - len(self._free_rows)
+        return len(self._names) - len(self._free_rows)
 
     def admit(
         self, readings: Readings, records: Records
@@ -68,7 +73,7 @@ class Units:
                 refused.add(record)
                 continue
             for number, unit in new:
-                tables[number][unit] = self._new_row()
+                tables[number][unit] = self._new_row(unit)
             row_N[unknown_N[first]] = [tables[number][unit] for number, unit in names]
         if not refused:
             return readings, row_N, []
@@ -89,11 +94,13 @@ class Units:
         self._free_rows += freed
         return np.array(freed, dtype=np.int64)
 
-    def _new_row(self) -> int:
+    def _new_row(self, unit: str) -> int:
         if self._free_rows:
-            return self._free_rows.pop()
-        self._n_rows += 1
-        return self._n_rows - 1
+            row = self._free_rows.pop()
+            self._names[row] = unit
+            return row
+        self._names.append(unit)
+        return len(self._names) - 1
 
 
 def _runs(record_N: IntArray) -> Iterator[tuple[int, slice]]:

@@ -32,7 +32,7 @@ MAX_TURN_BYTES = 2 * 2**20
 """Of records in one turn. A record may hold thousands of readings, and a poll thousands of
 such records; the time to a commit, or to a stop, stays short all the same."""
 MAX_LINES_PER_S = 20
-"""Of rejects, and of incidents. The topics have them all."""
+"""Of rejects, of incidents and of unknown units. The topics have them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Worker:
         self._poll_timeout_s = poll_timeout_s
         self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
+        self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._polled: deque[Records] = deque()
         self._uncommitted: dict[Partition, int] = {}
         self._consumer = connect(self)
@@ -143,7 +144,7 @@ class Worker:
             n_rows = steps.units.n_rows
             windows = steps.windows.extend(readings, row_N, n_rows)
         with self._timed("score"):
-            scores = steps.scorer.score(windows.windows, windows.row_B, n_rows)
+            scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         with self._timed("incident"):
             decisions = steps.incidents.update(readings, windows, scores, n_rows)
         with self._timed("publish"):
@@ -155,6 +156,7 @@ class Worker:
         self._count(turn, taken_at_s)
         self._log_rejects(turn.rejects)
         self._log_incidents(decisions.events)
+        self._log_unknown(steps.scorer.take_unknown())
         return turn
 
     def close(self, timeout_s: float) -> None:
@@ -261,6 +263,15 @@ class Worker:
                 unit=event.unit,
                 score=round(event.score, 3),
                 peak_score=round(event.peak_score, 3),
+            )
+
+    def _log_unknown(self, units: Sequence[str]) -> None:
+        n = self._unknown_lines.allowed(len(units), time.monotonic())
+        for unit in units[:n]:
+            log.warning(
+                "unit_not_trained_on",
+                unit=unit,
+                detail="scaled as all units together: less is seen of it; train again",
             )
 
 

@@ -19,18 +19,19 @@ from pipeline.detector.manifest import (
     IncidentPart,
     Manifest,
     NetworkPart,
-    ScalerPart,
     ThresholdPart,
     TrainingPart,
 )
 from pipeline.detector.network import NetworkShape
 from pipeline.detector.residual import Kind, ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
+from pipeline.detector.scaling import Scaling
 from pipeline.detector.scoring import Scoring
 from pipeline.records import FloatArray, IntArray, Partition, Readings, Records
 from pipeline.transport.memory_broker import MemoryRecord
+from pipeline.window import Windows
 from trainer.history import History
-from trainer.manifest import score_part
+from trainer.manifest import scaler_part, score_part
 
 SENSORS = ("pressure", "temperature", "vibration")
 
@@ -131,6 +132,13 @@ def windows_of(values_NF: FloatArray, length: int = 8) -> FloatArray:
     return np.stack([values_NF[start : start + length] for start in starts])
 
 
+def as_windows(windows_BTF: FloatArray) -> Windows:
+    """These windows, none of which shares a reading with another."""
+    n_windows, length, n_sensors = windows_BTF.shape
+    start_B = length * np.arange(n_windows)
+    return Windows(windows_BTF.reshape(-1, n_sensors), start_B, length)
+
+
 def residual_scoring(
     *statistics: tuple[Kind, int], n_sensors: int = len(SENSORS)
 ) -> ResidualScoring:
@@ -162,7 +170,7 @@ def detector(
     return Detector(
         SENSORS,
         tuple(build_network(family, shape).eval() for family in families.split("+")),
-        Scaler.fit(sensor_series(500)),
+        Scaling(Scaler.fit(sensor_series(500))),
         scoring or residual_scoring(),
         threshold,
     )
@@ -190,9 +198,7 @@ def manifest(detector: Detector, name: str = "pumps") -> Manifest:
                 families, (network.shape for network in detector.networks), strict=True
             )
         ],
-        scaler=ScalerPart(
-            detector.scaler.mean_F.tolist(), detector.scaler.scale_F.tolist()
-        ),
+        scaler=scaler_part(detector.scaling, gain=0.0),
         score=score_part(detector.scoring),
         threshold=ThresholdPart(detector.threshold, "by hand", 1, 0, 1, 0, None, True),
         incident=IncidentPart((3, 5), 10),

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.detector.files import MAX_REFERENCE_BYTES
-from pipeline.detector.scaler import Scaler
 from pipeline.records import FloatArray
 from pipeline.window import Windows
 
@@ -37,8 +36,8 @@ def reference_windows(training: Windows) -> FloatArray:
     """A sample of normal history to keep with a detector.
 
     Returns:
-        The newest readings of training windows drawn evenly over all of them, in their
-        order: at most 2,000 of at most 8 readings, and 4 MiB in all. Shape (B, t, F).
+        The newest readings of scaled training windows drawn evenly over all of them, in
+        their order: at most 2,000 of at most 8 readings, and 4 MiB in all. Shape (B, t, F).
     """
     length = min(training.length, MAX_REFERENCE_LENGTH)
     n_fitting = MAX_REFERENCE_BYTES // (4 * length * training.flat_MF.shape[1])
@@ -108,46 +107,44 @@ LEARNED: dict[str, Callable[[Values], Baseline]] = {
 
 @dataclass(frozen=True, slots=True)
 class LearnedBaseline:
-    """A baseline with the scaling before it and the threshold after it."""
+    """A baseline with the threshold after it."""
 
     method: Baseline
-    scaler: Scaler
     threshold: float
     length: int
     """Readings that it looks at."""
 
-    def score(self, values_NF: FloatArray) -> Values:
+    def score(self, x_NF: FloatArray) -> Values:
         """Score each reading of a unit together with those before it.
 
         Args:
-            values_NF: readings in the sensors' own units and the order of time, NaN where
-                missing.
+            x_NF: scaled readings in the order of time, NaN where missing.
 
         Returns:
             Shape (N - length + 1,), from the first whole window on; 1.0 is the threshold.
         """
-        if len(values_NF) < self.length:
+        if len(x_NF) < self.length:
             return np.empty(0)
-        x_NF = scaled(values_NF, self.scaler)
+        whole_NF = complete(x_NF)
         start_B = np.arange(len(x_NF) - self.length + 1)
         n_chunk = max(1, MAX_DISTANCES // (self.length * x_NF.shape[1]))
         chunks = [start_B[at : at + n_chunk] for at in range(0, len(start_B), n_chunk)]
         steps_T = np.arange(self.length)
-        distances = [self.method.distance(x_NF[b[:, None] + steps_T]) for b in chunks]
+        distances = [self.method.distance(whole_NF[b[:, None] + steps_T]) for b in chunks]
         return np.asarray(np.concatenate(distances) / self.threshold)
 
 
 def learn(
-    name: str, reference_BTF: FloatArray, scaler: Scaler, nominal_far: float = NOMINAL_FAR
+    name: str, reference_BTF: FloatArray, nominal_far: float = NOMINAL_FAR
 ) -> LearnedBaseline:
-    """Learn one of `LEARNED` from a reference.
+    """Learn one of `LEARNED` from a reference: scaled windows, see `reference_windows`.
 
     Its threshold is the quantile of the reference's own distances above which the share
     `nominal_far` lies, each half measured by what was learned from the other: how often it
     alerts on live normal readings is not known.
     """
     method = LEARNED[name]
-    x_BTF = scaled(reference_BTF, scaler)
+    x_BTF = complete(reference_BTF)
     folds = np.array_split(np.arange(len(x_BTF)), min(N_FOLDS, len(x_BTF)))
     if len(folds) == 1:
         held_out_B = method(x_BTF).distance(x_BTF)
@@ -158,10 +155,9 @@ def learn(
     threshold = float(np.quantile(held_out_B, 1.0 - nominal_far))
     # Where nothing moved in training, the least move is above the threshold.
     threshold = max(threshold, float(np.finfo(np.float32).eps))
-    return LearnedBaseline(method(x_BTF), scaler, threshold, x_BTF.shape[1])
+    return LearnedBaseline(method(x_BTF), threshold, x_BTF.shape[1])
 
 
-def scaled(values: FloatArray, scaler: Scaler) -> Values:
-    """Values of any shape (..., F), scaled and complete: a missing one takes the mean."""
-    x = (values.astype(np.float64) - scaler.mean_F) / scaler.scale_F
-    return np.nan_to_num(np.clip(x, -MAX_SCALED, MAX_SCALED), nan=0.0)
+def complete(x: FloatArray) -> Values:
+    """Scaled values of any shape, none missing: one that is takes the mean."""
+    return np.nan_to_num(np.clip(x.astype(np.float64), -MAX_SCALED, MAX_SCALED), nan=0.0)

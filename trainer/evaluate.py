@@ -16,7 +16,7 @@ from pipeline.score import Scorer
 from pipeline.table import Table
 from trainer.baselines import LEARNED, NOMINAL_FAR, LearnedBaseline, learn
 from trainer.detections import Detections, Tally
-from trainer.history import Recording, UnitReadings, shortened
+from trainer.history import Recording, shortened
 from trainer.ranking import Score, average_precision, runs, vus_pr, vus_window
 
 DETECTOR = "detector"
@@ -124,7 +124,7 @@ def evaluate(
         table: readings with labels.
         loaded: the detector.
         scorer: the same detector's, on its device.
-        reference_BTF: normal windows, for the baselines.
+        reference_BTF: scaled normal windows, for the baselines.
         on_progress: told the share of rows that are scored, 0 to 1.
 
     Raises:
@@ -175,13 +175,15 @@ def _rows(
         score_N[piece.begin : end] = piece.score_N
         is_anomalous_N[piece.begin : end] = piece.is_anomalous_N
         on_progress(end / len(table))
-    learned = {name: learn(name, reference_BTF, loaded.detector.scaler) for name in LEARNED}
+    scaling = loaded.detector.scaling
+    learned = {name: learn(name, reference_BTF) for name in LEARNED}
     random = np.random.default_rng(RANDOM_SEED)
     recording = Recording(table, loaded.detector.sensors)
     for number, row_N in enumerate(_rows_by_unit(table)):
         is_scored_N = ~np.isnan(score_N[row_N])
         detector = Verdicts(np.nan_to_num(score_N[row_N]), is_anomalous_N[row_N])
         readings = recording.unit(number)
+        x_NF = scaling.scaled(readings.values_NF, scaling.line(readings.unit))
         yield UnitRows(
             unit=table.units[number],
             time_s_N=table.time_s_N[row_N],
@@ -192,7 +194,7 @@ def _rows(
                 DETECTOR: detector,
                 **_of_no_readings(len(row_N), random),
                 **{
-                    name: _of_readings(baseline, readings, is_scored_N)
+                    name: _of_readings(baseline, x_NF, is_scored_N)
                     for name, baseline in learned.items()
                 },
             },
@@ -216,13 +218,13 @@ def _of_no_readings(n_rows: int, random: np.random.Generator) -> dict[str, Verdi
 
 
 def _of_readings(
-    baseline: LearnedBaseline, readings: UnitReadings, is_scored_N: BoolArray
+    baseline: LearnedBaseline, x_NF: FloatArray, is_scored_N: BoolArray
 ) -> Verdicts:
     """A baseline on the rows that the detector scores: the newest of its windows."""
     score_N = np.zeros(len(is_scored_N))
     n_scored = int(is_scored_N.sum())
     if n_scored:
-        score_N[is_scored_N] = baseline.score(readings.values_NF)[-n_scored:]
+        score_N[is_scored_N] = baseline.score(x_NF)[-n_scored:]
     return Verdicts(score_N, score_N >= 1.0)
 
 

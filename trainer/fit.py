@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.detector.detector import scaled
+from pipeline.detector.detector import filled
 from pipeline.detector.network import Network
-from pipeline.detector.scaler import Scaler
 from pipeline.errors import InputError
 from pipeline.window import Windows
 
@@ -35,7 +34,6 @@ class FitSettings:
 
 def fit_network(
     network: Network,
-    scaler: Scaler,
     training: Sequence[Windows],
     settings: FitSettings,
     device: torch.device,
@@ -49,8 +47,8 @@ def fit_network(
 
     Args:
         network: freshly built.
-        scaler: fitted on the history.
-        training: each member's windows; only a mini-batch of them exists at a time.
+        training: each member's windows of scaled readings, NaN where missing; only a
+            mini-batch of them exists at a time.
         settings: how long and in what steps.
         device: where to compute.
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
@@ -76,7 +74,7 @@ def fit_network(
             windows.gather(random.integers(0, len(windows), settings.batch_windows))
             for windows in training
         ]
-        x_MBTF, observed_MBTF = _scaled(np.stack(batch), scaler, device)
+        x_MBTF, observed_MBTF = _filled(np.stack(batch), device)
         warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
         loss_M = network.loss(x_MBTF, observed_MBTF, warmup)
         optimizer.zero_grad(set_to_none=True)
@@ -104,10 +102,8 @@ def number_of_steps(training: Sequence[Windows], settings: FitSettings) -> int:
     return min(settings.steps, settings.epochs * steps_per_epoch)
 
 
-def _scaled(
-    values_MBTF: np.ndarray, scaler: Scaler, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    shape = values_MBTF.shape
-    raw_BTF = torch.from_numpy(values_MBTF.reshape(-1, *shape[2:])).to(device)
-    x_BTF, observed_BTF = scaled(raw_BTF, scaler)
-    return x_BTF.view(shape), observed_BTF.view(shape)
+def _filled(x_MBTF: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    shape = x_MBTF.shape
+    x_BTF = torch.from_numpy(x_MBTF.reshape(-1, *shape[2:])).to(device)
+    filled_BTF, observed_BTF = filled(x_BTF)
+    return filled_BTF.view(shape), observed_BTF.view(shape)

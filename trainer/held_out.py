@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pipeline.detector.detector import scaled
+from pipeline.detector.detector import filled
 from pipeline.detector.network import Network
 from pipeline.detector.residual import mean_newest
-from pipeline.detector.scaler import Scaler
 from pipeline.detector.scoring import Scoring
 from pipeline.records import BoolArray, FloatArray, IntArray
 from trainer.split import Folds
@@ -29,12 +28,10 @@ class Rows(NamedTuple):
     """Rows of its series before each."""
 
 
-def held_out_rows(
-    networks: Sequence[Network], scaler: Scaler, folds: Folds, device: torch.device
-) -> Rows:
+def held_out_rows(networks: Sequence[Network], folds: Folds, device: torch.device) -> Rows:
     """The newest row of each held-out window, as it was and as it was expected."""
     observed, is_observed, expected = [], [], []
-    for members, x_BTF, observed_BTF in _launches(networks, scaler, folds, device):
+    for members, x_BTF, observed_BTF in _launches(networks, folds, device):
         observed.append(x_BTF[:, -1].cpu().numpy())
         is_observed.append(observed_BTF[:, -1].cpu().numpy() > 0)
         expected.append(mean_newest(members, x_BTF).cpu().numpy())
@@ -49,14 +46,13 @@ def held_out_rows(
 def held_out_measures(
     networks: Sequence[Network],
     scoring: Scoring,
-    scaler: Scaler,
     folds: Folds,
     device: torch.device,
 ) -> FloatArray:
     """The held-out windows' measures by `scoring`, series after series: shape (B, C)."""
     measures = [
         scoring.measure(members, x_BTF, observed_BTF).measure_BC.cpu().numpy()
-        for members, x_BTF, observed_BTF in _launches(networks, scaler, folds, device)
+        for members, x_BTF, observed_BTF in _launches(networks, folds, device)
     ]
     return np.concatenate(measures)
 
@@ -69,9 +65,9 @@ def n_before(series_B: IntArray) -> IntArray:
 
 
 def _launches(
-    networks: Sequence[Network], scaler: Scaler, folds: Folds, device: torch.device
+    networks: Sequence[Network], folds: Folds, device: torch.device
 ) -> Iterator[tuple[list[Network], torch.Tensor, torch.Tensor]]:
-    """The held-out windows in batches, scaled, with the networks' members of their fold."""
+    """The held-out windows in batches, filled in, with the networks' members of each."""
     shape = networks[0].shape
     n_windows = max(1, LAUNCH_VALUES // (shape.window * shape.n_sensors))
     with torch.inference_mode():
@@ -79,6 +75,5 @@ def _launches(
             members = [network.member(number).to(device) for network in networks]
             windows = fold.held_out.windows
             for begin in range(0, len(windows), n_windows):
-                values_BTF = windows.gather(slice(begin, begin + n_windows))
-                raw_BTF = torch.from_numpy(values_BTF).to(device)
-                yield members, *scaled(raw_BTF, scaler)
+                x_BTF = windows.gather(slice(begin, begin + n_windows))
+                yield members, *filled(torch.from_numpy(x_BTF).to(device))

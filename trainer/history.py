@@ -46,6 +46,11 @@ class History:
     def __len__(self) -> int:
         return len(self.time_s_N)
 
+    @property
+    def unit_N(self) -> IntArray:  # noqa: N802 - a shape suffix, as everywhere
+        """Each reading's unit, as an index of `units`."""
+        return np.repeat(np.arange(len(self.units)), np.diff(self.begin_U))
+
     def digest(self) -> str:
         """SHA-256 over sensors, units, times, values and labels."""
         sha = hashlib.sha256(repr((self.sensors, self.units)).encode())

@@ -18,6 +18,7 @@ from pipeline.detector.manifest import (
     TrainingPart,
 )
 from pipeline.detector.residual import ResidualScoring
+from pipeline.detector.scaling import Scaling
 from pipeline.detector.scoring import Scoring
 from pipeline.times import iso_time
 from pipeline.trigger import IncidentRule
@@ -36,13 +37,13 @@ def manifest_of(
     history: History,
     folds: Folds,
     settings: TrainerSettings,
+    scaling_gain: float,
     n_steps: int,
     losses: dict[str, float],
     explained: float,
     versions: dict[str, str],
 ) -> Manifest:
     """The manifest of a detector that was just trained, its files not yet written."""
-    scaler = detector.scaler
     return Manifest(
         schema=SCHEMA,
         name=name,
@@ -57,7 +58,7 @@ def manifest_of(
             )
             for family, network in zip(families, detector.networks, strict=True)
         ],
-        scaler=ScalerPart(scaler.mean_F.tolist(), scaler.scale_F.tolist()),
+        scaler=scaler_part(detector.scaling, scaling_gain),
         score=score_part(detector.scoring),
         threshold=_threshold_part(calibration, settings),
         incident=IncidentPart((rule.n_over, rule.n_last), rule.n_recovery),
@@ -82,6 +83,17 @@ def manifest_of(
         weights=FilePart("", ""),
         golden=FilePart("", ""),
         reference=FilePart("", ""),
+    )
+
+
+def scaler_part(scaling: Scaling, gain: float) -> ScalerPart:
+    """How a detector scales, as its manifest says it; see `Choice.gain`."""
+    return ScalerPart(
+        kind="per unit" if scaling.units else "pooled",
+        gain=gain,
+        mean=scaling.pooled.mean_F.tolist(),
+        scale=scaling.pooled.scale_F.tolist(),
+        units=list(scaling.units),
     )
 
 

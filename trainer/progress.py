@@ -12,6 +12,7 @@ from rich.progress import (
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
+from pipeline.detector.manifest import ScalerPart
 from pipeline.detector.residual import ResidualScoring
 from trainer.history import listed
 from trainer.train import Trained
@@ -63,6 +64,7 @@ def show_trained(trained: Trained, out: Path) -> None:
         "rows used": f"{n_used:,} of {training.n_rows:,}, {training.n_units:,} units, "
         f"{len(manifest.sensors)} sensors",
         "windows": f"{windows}; {manifest.window} readings each",
+        "scaling": _scaling(manifest.scaler),
         "training": f"{training.n_steps} steps, {trained.fit_seconds:.1f} s; networks "
         f"explain {training.explained:.0%} of what they had not seen",
         "threshold": f"{calibration.threshold:.6g} times the limit of normal readings "
@@ -78,6 +80,13 @@ def show_trained(trained: Trained, out: Path) -> None:
         print(f"{name:<14}{value}")  # noqa: T201 - a command line prints
 
 
+def _scaling(part: ScalerPart) -> str:
+    said = f"their own would foretell readings by {part.gain:+.2f} nats a value"
+    if part.kind == "per unit":
+        return f"each unit its own; {said}"
+    return f"one for all units; {said}" if part.gain else "one for all units"
+
+
 def _context(loaded: LoadedDetector) -> list[str]:
     """The sensors that scores are not made of."""
     scoring, sensors = loaded.detector.scoring, loaded.detector.sensors
@@ -89,7 +98,7 @@ def _context(loaded: LoadedDetector) -> list[str]:
 
 def _constant(detector: Detector) -> list[str]:
     """The sensors that never moved in training: their scale is a guess."""
-    is_constant_F = detector.scaler.is_constant_F.tolist()
+    is_constant_F = detector.scaling.pooled.is_constant_F.tolist()
     return [s for s, stood in zip(detector.sensors, is_constant_F, strict=True) if stood]
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.records import BoolArray, FloatArray
+from pipeline.records import BoolArray, FloatArray, IntArray, group_starts
 
 
 class Roles(NamedTuple):
@@ -16,7 +16,7 @@ class Roles(NamedTuple):
     """The others that stay are flags: context that the networks see."""
 
 
-def roles(values_NF: FloatArray) -> Roles:
+def roles(values_NF: FloatArray, unit_N: IntArray) -> Roles:
     """Tell sensors from flags and from what stood still, by the values of the history.
 
     A flag has two values, one of them 0. Commands and modes are such; they change for good
@@ -26,19 +26,29 @@ def roles(values_NF: FloatArray) -> Roles:
     there is no such sensor either, the flags are; and if there are none, everything.
 
     Args:
-        values_NF: readings in the sensors' own units, NaN where missing.
+        values_NF: readings in the sensors' own units, NaN where missing; those of one unit
+            together.
+        unit_N: their units.
     """
     low_F, high_F = _extremes(values_NF)
     is_constant_F = low_F == high_F
     is_on_or_off_F = np.isnan(values_NF) | (values_NF == low_F) | (values_NF == high_F)
     is_two_valued_F = is_on_or_off_F.all(axis=0) & ~is_constant_F
     is_flag_F = is_two_valued_F & ((low_F == 0.0) | (high_F == 0.0))
+    is_flag_F |= _stands_still_in_units(values_NF, unit_N) & ~is_constant_F
     is_scored_F = ~is_constant_F & ~is_flag_F
     if not is_scored_F.any():
         is_scored_F = ~is_flag_F & ((low_F != 0.0) | (high_F != 0.0))
     if not is_scored_F.any():
         is_scored_F = ~is_constant_F if is_flag_F.any() else np.ones_like(is_constant_F)
     return Roles(is_constant_F & ~is_scored_F, is_scored_F)
+
+
+def _stands_still_in_units(values_NF: FloatArray, unit_N: IntArray) -> BoolArray:
+    first_G = group_starts(unit_N)
+    low_GF = np.fmin.reduceat(values_NF, first_G, axis=0)
+    high_GF = np.fmax.reduceat(values_NF, first_G, axis=0)
+    return np.asarray((np.isnan(low_GF) | (low_GF == high_GF)).all(axis=0))
 
 
 def _extremes(values_NF: FloatArray) -> tuple[FloatArray, FloatArray]:

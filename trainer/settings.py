@@ -42,6 +42,9 @@ class TrainerSettings(SourcedSettings):
     """Networks of each family. Each has a stretch of the history held out from it, on which
     scores are calibrated; together they score. 1 holds out the end of the history alone."""
 
+    scaling: Literal["auto", "pooled", "per-unit"] = "auto"
+    """One scaler for all units, or one each. `auto`: what foretells readings better."""
+
     score: Literal["residual", "elbo", "reconstruction-probability"] = "residual"
     """What scores are made of. The last two are of whole windows, by a VAE."""
 

@@ -44,7 +44,7 @@ class Folds:
 
     folds: list[Fold]
     used_N: BoolArray
-    """Readings in a window of some fold: the scaler's rows."""
+    """Readings in a window of some fold: what is scaled by."""
     n_left_out: dict[str, int]
     """Readings in no window, by reason; each has one."""
 
@@ -59,8 +59,8 @@ class Folds:
         n_held_out = sum(len(fold.held_out.windows) for fold in self.folds)
         return {"training": round(n_training), "held out": n_held_out}
 
-    def of_sensors(self, values_NF: FloatArray) -> "Folds":
-        """The same folds over other columns of the same rows."""
+    def over(self, values_NF: FloatArray) -> "Folds":
+        """The same folds over other values of the same rows."""
         return replace(
             self,
             folds=[
@@ -185,7 +185,7 @@ def without_sensors(
         values_NF=history.values_NF[:, ~out_F],
         notes=[*history.notes, f"sensors left out, {reason}: {listed(names)}"],
     )
-    return kept, folds.of_sensors(kept.values_NF)
+    return kept, folds.over(kept.values_NF)
 
 
 def _held_out_span(

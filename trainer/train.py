@@ -17,7 +17,6 @@ from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import VARIATIONAL, build_network
 from pipeline.detector.network import Network, NetworkShape, default_shape
 from pipeline.detector.residual import ResidualScoring
-from pipeline.detector.scaler import Scaler
 from pipeline.detector.scoring import Scoring
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray
@@ -31,6 +30,7 @@ from trainer.held_out import held_out_measures, held_out_rows, n_before
 from trainer.history import History
 from trainer.manifest import manifest_of
 from trainer.roles import roles
+from trainer.scaling import choose_scaling
 from trainer.settings import TrainerSettings
 from trainer.split import Folds, split, without_sensors, without_unseen_sensors
 from trainer.surprise import drift, explained, fit_elbo_scoring, fit_residual_scoring
@@ -88,18 +88,29 @@ def train(
         settings.calibration_fraction,
     )
     history, folds = without_unseen_sensors(history, folds)
-    role = roles(history.values_NF[folds.used_N])
+    unit_N = history.unit_N[folds.used_N]
+    role = roles(history.values_NF[folds.used_N], unit_N)
     is_scored_F = role.is_scored_F[~role.is_left_out_F]
     history, folds = without_sensors(history, folds, role.is_left_out_F, "one value only")
-    scaler = Scaler.fit(history.values_NF[folds.used_N])
-    networks, losses = _fitted(families, scaler, folds, settings, device, on_progress)
-    scoring, share_explained = _scoring(
-        networks, scaler, history, folds, is_scored_F, settings, device
+    scaling, gain = choose_scaling(
+        history.values_NF[folds.used_N],
+        unit_N,
+        history.units,
+        is_scored_F,
+        settings.scaling,
     )
-    scores = _held_out_scores(networks, scoring, scaler, folds, device)
+    line_U = np.array([scaling.line(unit) for unit in history.units])
+    x_NF = scaling.scaled(history.values_NF, line_U[history.unit_N])
+    folds = folds.over(x_NF)
+    networks, losses = _fitted(families, folds, settings, device, on_progress)
+    drift_F = drift(np.nan_to_num(x_NF[folds.used_N]), unit_N)
+    scoring, share_explained = _scoring(
+        networks, folds, is_scored_F, drift_F, settings, device
+    )
+    scores = _held_out_scores(networks, scoring, folds, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
     calibration = calibrate(scores, rule, settings.false_alarms_per_day)
-    detector = Detector(history.sensors, networks, scaler, scoring, calibration.threshold)
+    detector = Detector(history.sensors, networks, scaling, scoring, calibration.threshold)
     detector.to("cpu")
     fit_seconds = time.monotonic() - began_s
     manifest = manifest_of(
@@ -111,12 +122,13 @@ def train(
         history,
         folds,
         settings,
+        scaling_gain=gain,
         n_steps=number_of_steps([f.training for f in folds.folds], _fit_settings(settings)),
         losses=losses,
         explained=share_explained,
         versions=_versions(),
     )
-    golden_NF = _golden_readings(folds, scores, settings.window)
+    golden_NF = _golden_readings(history, folds, scores, settings.window)
     reference_BTF = reference_windows(folds.folds[0].training)
     loaded = artifact.save(out, detector, golden_NF, reference_BTF, manifest)
     return Trained(loaded, calibration, scores, folds, fit_seconds)
@@ -134,7 +146,6 @@ def check_score(families: tuple[str, ...], settings: TrainerSettings) -> None:
 
 def _fitted(
     families: tuple[str, ...],
-    scaler: Scaler,
     folds: Folds,
     settings: TrainerSettings,
     device: torch.device,
@@ -152,7 +163,7 @@ def _fitted(
             on_progress((number + done) / len(families), loss)
 
         losses[family] = fit_network(
-            network, scaler, training, _fit_settings(settings), device, tell
+            network, training, _fit_settings(settings), device, tell
         )
         networks.append(network.to(device))
     return tuple(networks), losses
@@ -160,53 +171,45 @@ def _fitted(
 
 def _scoring(
     networks: tuple[Network, ...],
-    scaler: Scaler,
-    history: History,
     folds: Folds,
     is_scored_F: BoolArray,
+    drift_F: FloatArray,
     settings: TrainerSettings,
     device: torch.device,
 ) -> tuple[Scoring, float]:
-    rows = held_out_rows(networks, scaler, folds, device)
-    scaled_NF = _scaled_rows(history.values_NF[folds.used_N], scaler)
-    units_N = np.repeat(np.arange(len(history.units)), np.diff(history.begin_U))
-    drift_F = drift(scaled_NF, units_N[folds.used_N])
+    rows = held_out_rows(networks, folds, device)
     by_residual: ResidualScoring = fit_residual_scoring(rows, is_scored_F, drift_F)
     share_explained = explained(rows, by_residual)
     if settings.score == "residual":
         return by_residual, share_explained
     has_kl = settings.score == "elbo"
-    nats_BC = held_out_measures(networks, ElboScoring(has_kl, 1.0), scaler, folds, device)
+    nats_BC = held_out_measures(networks, ElboScoring(has_kl, 1.0), folds, device)
     return fit_elbo_scoring(nats_BC, has_kl, settings.window), share_explained
 
 
 def _held_out_scores(
     networks: tuple[Network, ...],
     scoring: Scoring,
-    scaler: Scaler,
     folds: Folds,
     device: torch.device,
 ) -> HeldOutScores:
-    measure_BC = held_out_measures(networks, scoring, scaler, folds, device)
+    measure_BC = held_out_measures(networks, scoring, folds, device)
     series_B = folds.series_B
     surprise = scoring.surprise(measure_BC, np.arange(len(series_B)), n_before(series_B))
     time_s_B = np.concatenate([fold.held_out.time_s_B for fold in folds.folds])
     return HeldOutScores(surprise.score_B, series_B, time_s_B)
 
 
-def _scaled_rows(values_NF: FloatArray, scaler: Scaler) -> FloatArray:
-    return np.asarray(np.nan_to_num((values_NF - scaler.mean_F) / scaler.scale_F))
-
-
-def _golden_readings(folds: Folds, scores: HeldOutScores, window: int) -> FloatArray:
+def _golden_readings(
+    history: History, folds: Folds, scores: HeldOutScores, window: int
+) -> FloatArray:
     """A stretch of held-out readings, the one with the highest score in it."""
     top = int(scores.score_B.argmax())
     same_B = np.flatnonzero(scores.series_B == scores.series_B[top])
     first = max(same_B[0], min(top - N_GOLDEN // 2, same_B[-1] - N_GOLDEN + 1))
     last = min(first + N_GOLDEN, same_B[-1] + 1)
     start_B = np.concatenate([fold.held_out.windows.start_B for fold in folds.folds])
-    flat_NF = folds.folds[0].training.flat_MF
-    return flat_NF[start_B[first] : start_B[last - 1] + window]
+    return history.values_NF[start_B[first] : start_B[last - 1] + window]
 
 
 def _shape(settings: TrainerSettings, folds: Folds) -> NetworkShape:

@@ -1,24 +1,23 @@
 """The detector: raw windows in, normalised scores and their explanation out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from pipeline.detector.network import Network
-from pipeline.detector.scaler import Scaler
+from pipeline.detector.scaling import POOLED, Scaling
 from pipeline.detector.scoring import Scoring
-from pipeline.records import FloatArray, IntArray, Scores
+from pipeline.records import FloatArray, IntArray, Scores, group_starts
 from pipeline.trail import Trails
+from pipeline.window import Windows, cut_windows
 
-MAX_SCALED = 1e6
-"""Scaled values are cut here, so that a score stays a finite float32."""
-
-MAX_VALUES_AT_ONCE = 2**20
-"""Values (windows x T x F) of a series that are scored at a time: 4 MiB."""
+MAX_VALUES_PER_LAUNCH = {"cpu": 2**19, "cuda": 2**24}
+"""Values (windows x T x F x members) in one forward pass. On a CPU, 2 MiB: what fits the
+caches runs up to twice as fast. On a GPU 64 MiB, so that memory stays bounded: convolutions
+take some seven times as much on the way."""
 
 
 class Measures(NamedTuple):
@@ -38,7 +37,7 @@ class Detector:
     sensors: tuple[str, ...]
     networks: tuple[Network, ...]
     """One of each family in it."""
-    scaler: Scaler
+    scaling: Scaling
     scoring: Scoring
     threshold: float
     """In what `scoring` gives; scores are multiples of it."""
@@ -55,35 +54,56 @@ class Detector:
 
     def memory(self) -> Trails:
         """An empty memory of what scores need of the windows before."""
-        n_columns = self.measure(
-            np.zeros((0, self.window, len(self.sensors)), dtype=np.float32), self._device
-        ).measure_BC.shape[1]
+        nothing = Windows(
+            np.empty((0, len(self.sensors)), np.float32), np.empty(0, np.int64), self.window
+        )
+        n_columns = self.measure(nothing).measure_BC.shape[1]
         return Trails(self.scoring.n_memory, np.empty((0, n_columns), dtype=np.float32))
 
-    def measure(self, values_BTF: FloatArray, device: torch.device | str) -> Measures:
-        """Run the networks over windows of raw readings. They must be on `device`.
+    def measure(self, windows: Windows, line_B: IntArray | None = None) -> Measures:
+        """Run the networks over windows of raw readings, in launches of bounded size.
 
         Args:
-            values_BTF: readings in the sensors' own units, NaN where missing.
-            device: where to compute.
+            windows: of readings in the sensors' own units, NaN where missing. Those of one
+                unit together.
+            line_B: of each window's unit, see `Scaling.line`. None: all are pooled.
 
         Raises:
             ValueError: the windows are not of this detector's shape.
         """
-        shape = (self.window, len(self.sensors))
-        if values_BTF.shape[1:] != shape:
+        shape = (windows.length, windows.flat_MF.shape[1])
+        if shape != (self.window, len(self.sensors)):
             raise ValueError(
-                f"windows are {values_BTF.shape[1:]} but the detector takes {shape}"
+                f"windows are {shape} but the detector takes "
+                f"{(self.window, len(self.sensors))}"
             )
+        # Each reading once, not once for every window that it is in.
+        line_M = POOLED if line_B is None else _line_of_readings(windows, line_B)
+        x = replace(windows, flat_MF=self.scaling.scaled(windows.flat_MF, line_M))
+        n_members = sum(network.shape.n_members for network in self.networks)
+        n_values = MAX_VALUES_PER_LAUNCH[self._device.type]
+        n_at_once = max(1, n_values // (n_members * shape[0] * shape[1]))
+        launches = [
+            self._launched(x.gather(slice(begin, begin + n_at_once)))
+            for begin in range(0, max(len(x), 1), n_at_once)
+        ]
+        measure_BC, expected_BF = (
+            np.concatenate(column) if len(launches) > 1 else column[0]
+            for column in zip(*launches, strict=True)
+        )
+        return Measures(
+            measure_BC=measure_BC,
+            observed_BF=windows.flat_MF[windows.start_B + self.window - 1],
+            expected_BF=self.scaling.unscaled(
+                expected_BF, POOLED if line_B is None else line_B
+            ),
+        )
+
+    def _launched(self, x_BTF: FloatArray) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
-            raw_BTF = torch.from_numpy(values_BTF).to(device)
-            measured = self.scoring.measure(self.networks, *scaled(raw_BTF, self.scaler))
-            return Measures(
-                measure_BC=measured.measure_BC.cpu().numpy(),
-                # A copy: a view would keep every gathered window alive with the scores.
-                observed_BF=values_BTF[:, -1].copy(),
-                expected_BF=self.scaler.unscaled(measured.expected_BF.cpu().numpy()),
-            )
+            x = filled(torch.from_numpy(x_BTF).to(self._device))
+            measured = self.scoring.measure(self.networks, *x)
+        return measured.measure_BC.cpu().numpy(), measured.expected_BF.cpu().numpy()
 
     def score(
         self, measures: Measures, row_B: IntArray, n_rows: int, memory: Trails
@@ -108,25 +128,21 @@ class Detector:
         )
 
     def score_series(self, values_NF: FloatArray) -> Scores:
-        """Score every window of one unit's series. Without a past before it."""
-        views_BTF = sliding_window_view(values_NF, self.window, axis=0).transpose(0, 2, 1)
-        # Windows overlap: all of them at once take up to T times the memory of the series.
-        n_at_once = max(1, MAX_VALUES_AT_ONCE // (self.window * len(self.sensors)))
-        parts = [
-            self.measure(views_BTF[begin : begin + n_at_once].copy(), self._device)
-            for begin in range(0, len(views_BTF), n_at_once)
-        ]
-        measures = Measures(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        row_B = np.zeros(len(views_BTF), dtype=np.int64)
-        return self.score(measures, row_B, 1, self.memory())
+        """Score every window of one unit's series, by the pooled scaling.
+
+        Without a past before it.
+        """
+        windows = cut_windows(values_NF, self.window)
+        row_B = np.zeros(len(windows), dtype=np.int64)
+        return self.score(self.measure(windows), row_B, 1, self.memory())
 
     @property
     def _device(self) -> torch.device:
         return next(self.networks[0].parameters()).device
 
 
-def scaled(raw_BTF: Tensor, scaler: Scaler) -> tuple[Tensor, Tensor]:
-    """Scale raw windows and say which values were observed.
+def filled(x_BTF: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill in what is missing (NaN) in scaled windows, and say which values were observed.
 
     A missing value takes the last one before it in its window, and the sensor's mean where
     there is none: a function of the window alone.
@@ -134,13 +150,21 @@ def scaled(raw_BTF: Tensor, scaler: Scaler) -> tuple[Tensor, Tensor]:
     Returns:
         x_BTF, finite, and observed_BTF, 1.0 where measured and 0.0 where filled in.
     """
-    mean_F = torch.from_numpy(scaler.mean_F).to(raw_BTF.device)
-    scale_F = torch.from_numpy(scaler.scale_F).to(raw_BTF.device)
-    missing_BTF = torch.isnan(raw_BTF)
-    x_BTF = ((raw_BTF - mean_F) / scale_F).clamp(-MAX_SCALED, MAX_SCALED)
+    missing_BTF = torch.isnan(x_BTF)
+    observed_BTF = (~missing_BTF).to(x_BTF.dtype)
     if missing_BTF.any():
         x_BTF = _forward_filled(x_BTF, missing_BTF)
-    return x_BTF, (~missing_BTF).to(x_BTF.dtype)
+    return x_BTF, observed_BTF
+
+
+def _line_of_readings(windows: Windows, line_B: IntArray) -> IntArray:
+    """The line of each reading's unit. Of readings in no window any, shape (M,)."""
+    first_G = group_starts(line_B)
+    lines = np.concatenate([[POOLED], line_B[first_G]])
+    reading_M = np.arange(len(windows.flat_MF))
+    return np.asarray(
+        lines[np.searchsorted(windows.start_B[first_G], reading_M, side="right")]
+    )
 
 
 def _forward_filled(x_BTF: Tensor, missing_BTF: Tensor) -> Tensor:

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import safetensors.numpy
-import safetensors.torch
-import torch
-from torch import nn
 
 from pipeline.detector import manifest as manifests
+from pipeline.detector import weights
 from pipeline.detector.detector import Detector, as_float32
 from pipeline.detector.elbo import ElboScoring
-from pipeline.detector.families import FAMILIES, VARIATIONAL, build_network
+from pipeline.detector.families import FAMILIES, VARIATIONAL
 from pipeline.detector.files import (
     GOLDEN,
     MANIFEST,
@@ -28,11 +25,10 @@ from pipeline.detector.files import (
     one_line,
     read_file,
 )
-from pipeline.detector.manifest import ElboPart, FilePart, Manifest, NetworkPart
-from pipeline.detector.network import Network, NetworkShape
+from pipeline.detector.manifest import ElboPart, FilePart, Manifest
 from pipeline.detector.residual import ResidualScoring, Statistic
-from pipeline.detector.scaler import Scaler
 from pipeline.detector.scoring import Scoring
+from pipeline.detector.weights import UNREADABLE
 from pipeline.errors import DetectorError
 from pipeline.records import FloatArray
 
@@ -41,16 +37,6 @@ MAX_GOLDEN_WINDOWS = 1_000
 
 GOLDEN_TOLERANCE = 1e-3
 """Relative. Float32 sums differ by 1e-6 between processors; another model by far more."""
-
-# What safetensors raises for content that is not its own, or of a type it does not know.
-_UNREADABLE = (
-    safetensors.SafetensorError,
-    AssertionError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +70,7 @@ def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
 
     Returns:
         Short windows of the training rows, shape (B, t, F) with t at most the detector's
-        T, in the order of units and time; in the sensors' own units, NaN where missing.
+        T, in the order of units and time; scaled, NaN where missing.
 
     Raises:
         DetectorError: the file is not the one that the detector was saved with, or does
@@ -95,7 +81,7 @@ def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
     detector = loaded.detector
     try:
         windows_BTF: FloatArray = safetensors.numpy.load(content)["windows"]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DetectorError(
             f"{folder / REFERENCE}: expected windows: {one_line(error)}"
         ) from error
@@ -123,50 +109,21 @@ def _loaded(folder: Path, text: bytes) -> LoadedDetector:
                 f"{folder}: expected a model family of {sorted(FAMILIES)}, "
                 f"got {part.family!r}; a newer version wrote it"
             )
-    weights = _verified(folder, WEIGHTS, manifest.weights)
     golden = _verified(folder, GOLDEN, manifest.golden)
     _check_name(folder, REFERENCE, manifest.reference)
     check_there(folder / REFERENCE)
+    networks, scaling = weights.decode(
+        folder, manifest, _verified(folder, WEIGHTS, manifest.weights)
+    )
     detector = Detector(
         sensors=tuple(manifest.sensors),
-        networks=_networks(folder, manifest, weights),
-        scaler=Scaler(as_float32(manifest.scaler.mean), as_float32(manifest.scaler.scale)),
+        networks=networks,
+        scaling=scaling,
         scoring=_scoring(folder, manifest),
         threshold=manifest.threshold.value,
     )
     _check_golden(folder, detector, golden)
     return LoadedDetector(detector, manifest, manifests.digest(manifest))
-
-
-def _networks(folder: Path, manifest: Manifest, content: bytes) -> tuple[Network, ...]:
-    """The networks with their weights. The manifest's sizes are claims, so nothing is
-    allocated by them: the weights must have them, and those are no larger than a file."""
-    with torch.device("meta"):
-        networks = nn.ModuleList(
-            build_network(part.family, _shape(part, len(manifest.sensors)))
-            for part in manifest.networks
-        )
-    try:
-        weights = safetensors.torch.load(content)
-    except _UNREADABLE as error:
-        raise DetectorError(
-            f"{folder}: the weights do not fit: {one_line(error)}"
-        ) from error
-    state = networks.state_dict()
-    expected = {name: (t.dtype, tuple(t.shape)) for name, t in state.items()}
-    found = {name: (t.dtype, tuple(t.shape)) for name, t in weights.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise DetectorError(
-                f"{folder}: the weights do not fit: expected {name!r} to be "
-                f"{expected.get(name)}, got {found.get(name)}"
-            )
-    networks.load_state_dict(weights, assign=True)
-    return tuple(network.eval() for network in networks if isinstance(network, Network))
-
-
-def _shape(part: NetworkPart, n_sensors: int) -> NetworkShape:
-    return NetworkShape(part.window, n_sensors, part.hidden, part.latent, part.members)
 
 
 def _scoring(folder: Path, manifest: Manifest) -> Scoring:
@@ -196,7 +153,7 @@ def _check_golden(folder: Path, detector: Detector, content: bytes) -> None:
     try:
         tensors = safetensors.numpy.load(content)
         golden_NF, expected_B = tensors["readings"], tensors["scores"]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DetectorError(
             f"{folder}: expected golden readings and their scores: {one_line(error)}"
         ) from error

@@ -11,6 +11,8 @@ from pipeline.errors import DetectorError
 SCHEMA_PREFIX = "detector/"
 SCHEMA = f"{SCHEMA_PREFIX}2"
 MAX_SENSORS = 10_000
+MAX_UNITS = 200_000
+"""With a scaler of their own."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 # They become float32: smaller ones would be 0 and be divided by, larger ones infinite.
@@ -59,10 +61,17 @@ class ElboPart(
 
 
 class ScalerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Per sensor, in the order of `sensors`."""
+    """How readings are scaled. Per sensor, in the order of `sensors`."""
 
+    kind: Literal["pooled", "per unit"]
+    """Whether units share one scaler."""
+    gain: float
+    """By how much units' own scalers foretell held-out readings better: nats a value."""
     mean: list[float]
+    """Of all units pooled: for units that have no scaler of their own."""
     scale: list[Divisor]
+    units: Annotated[list[str], msgspec.Meta(max_length=MAX_UNITS)]
+    """Those with their own, which stand beside the weights in this order."""
 
 
 class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +162,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("sensors are not all different")
         if not len(self.scaler.mean) == len(self.scaler.scale) == n_sensors:
             raise ValueError(f"scaler must have {n_sensors} means and scales")
+        if len(set(self.scaler.units)) != len(self.scaler.units):
+            raise ValueError("units are not all different")
+        if (self.scaler.kind == "per unit") != bool(self.scaler.units):
+            raise ValueError(f"scaler is {self.scaler.kind}, which its units are not")
         if len({network.window for network in self.networks}) != 1:
             raise ValueError("networks must all have the same window")
         if isinstance(self.score, ResidualPart):

@@ -8,10 +8,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import safetensors.numpy
-import safetensors.torch
-from torch import nn
 
 from pipeline.detector import manifest as manifests
+from pipeline.detector import weights
 from pipeline.detector.detector import Detector
 from pipeline.detector.files import (
     GOLDEN,
@@ -47,8 +46,8 @@ def save(
         folder: where; its parents are made.
         detector: what is saved.
         golden_NF: readings in a row whose scores are recorded, and checked on every load.
-        reference_BTF: short windows of the training rows, in the sensors' own units, NaN
-            where missing; see `load_reference`.
+        reference_BTF: short windows of the training rows, scaled, NaN where missing; see
+            `load_reference`.
         manifest_without_files: everything else.
 
     Raises:
@@ -139,8 +138,6 @@ def _write(
     reference_BTF: FloatArray,
     without_files: Manifest,
 ) -> LoadedDetector:
-    state = nn.ModuleList(detector.networks).state_dict()
-    weights = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     # safetensors writes an array's memory as it lies, strides or not.
     golden_NF = np.ascontiguousarray(golden_NF)
     golden = {"readings": golden_NF, "scores": detector.score_series(golden_NF).score_B}
@@ -148,7 +145,7 @@ def _write(
     manifest = msgspec.structs.replace(
         without_files,
         # As bytes: its own writing to a file raises no OSError when the disk is full.
-        weights=_write_part(building, WEIGHTS, safetensors.torch.save(weights)),
+        weights=_write_part(building, WEIGHTS, weights.encode(detector)),
         golden=_write_part(building, GOLDEN, safetensors.numpy.save(golden)),
         reference=_write_part(building, REFERENCE, safetensors.numpy.save(reference)),
     )

@@ -51,12 +51,6 @@ class Scaler:
         """The sensors that stood still in training, or had no value at all."""
         return np.asarray(self.scale_F == _floor(self.mean_F))
 
-    def unscaled(self, scaled_BF: FloatArray) -> FloatArray:
-        """Scaled values in the sensors' own units, within the range of a float32."""
-        values_BF = scaled_BF.astype(np.float64) * self.scale_F + self.mean_F
-        largest = np.finfo(np.float32).max
-        return np.clip(values_BF, -largest, largest).astype(np.float32)
-
 
 def _floor(mean_F: FloatArray) -> FloatArray:
     floor_F = np.where(mean_F == 0.0, 1.0, FLOOR_SHARE * np.abs(mean_F.astype(np.float64)))

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import score
+from pipeline.detector import detector as detector_module
 from pipeline.detector.detector import Detector, Measures
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES
+from pipeline.detector.scaling import Scaling
 from pipeline.errors import InputError
 from pipeline.records import IntArray, Scores
 from pipeline.score import Scorer, choose_device
@@ -24,6 +25,7 @@ CPU = torch.device("cpu")
 SCORING = builders.residual_scoring(("burst", 1), ("shift", 4), ("burst", 8))
 FAULTY_NF = 1e3 * sensor_series(20)
 N_UNITS, N_ROWS = 3, 30
+UNITS = [f"unit-{row}" for row in range(N_UNITS)]
 
 
 def detector(families: str = "ae") -> Detector:
@@ -44,7 +46,7 @@ def windows(n_readings: int = 50, seed: int = 0) -> Windows:
 
 
 def of_one_unit(scorer: Scorer, of: Windows, row: int = 0) -> Scores:
-    return scorer.score(of, np.full(len(of), row, np.int64), n_rows=row + 1)
+    return scorer.score(of, np.full(len(of), row, np.int64), UNITS[: row + 1])
 
 
 def test_a_scorer_says_of_a_unit_what_its_detector_says_of_the_series() -> None:
@@ -83,7 +85,7 @@ def test_scores_do_not_depend_on_how_the_stream_is_cut_and_interleaved(
             values_NF=np.array(values, np.float32).reshape(-1, len(SENSORS)),
         )
         emitted = live.extend(polled, np.array(rows, np.int64), N_UNITS)
-        scores = scorer.score(emitted.windows, emitted.row_B, N_UNITS)
+        scores = scorer.score(emitted.windows, emitted.row_B, UNITS)
         for row in range(N_UNITS):
             of_unit_B = emitted.row_B == row
             found[row].append(Scores(*(column[of_unit_B] for column in scores)))
@@ -102,7 +104,7 @@ def test_scores_of_the_same_measures_are_the_same_to_the_last_bit(
     order: list[int], cuts: list[int]
 ) -> None:
     whole = detector()
-    measures = whole.measure(windows(70).gather(slice(None)), CPU)
+    measures = whole.measure(windows(70))
     row_B = np.array(order)
     expected_B = np.empty(len(order), np.float32)
     for row in set(order):
@@ -165,7 +167,8 @@ def test_more_windows_than_memory_allows_are_scored_in_several_launches(
     max_windows: int, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = of_one_unit(Scorer(detector(family), CPU), windows())
-    monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", max_windows * 16 * len(SENSORS))
+    n_values = max_windows * 16 * len(SENSORS)
+    monkeypatch.setitem(detector_module.MAX_VALUES_PER_LAUNCH, "cpu", n_values)
 
     in_launches = of_one_unit(Scorer(detector(family), CPU), windows())
 
@@ -176,9 +179,71 @@ def test_a_window_larger_than_memory_allows_is_scored_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_once = of_one_unit(Scorer(detector(), CPU), windows())
-    monkeypatch.setattr(score, "MAX_VALUES_PER_LAUNCH", 1)
+    monkeypatch.setitem(detector_module.MAX_VALUES_PER_LAUNCH, "cpu", 1)
 
     assert_close(of_one_unit(Scorer(detector(), CPU), windows()), at_once)
+
+
+def test_each_units_readings_are_scaled_by_its_own_scaler() -> None:
+    """A unit at another level and of another spread scores as the first one does."""
+    whole = detector()
+    scaler = whole.scaling.pooled
+    mean_UF = np.stack([10.0 * scaler.mean_F, scaler.mean_F + 3.0])
+    scale_UF = np.stack([scaler.scale_F / 2.0, scaler.scale_F * 4.0])
+    scaling = Scaling(scaler, ["unit-2", "unit-1"], mean_UF, scale_UF)
+    x_NF = scaling.scaled(sensor_series(30))
+    flat_MF = np.concatenate([scaling.unscaled(x_NF, scaling.line(unit)) for unit in UNITS])
+    start_B = np.concatenate([30 * row + np.arange(23) for row in range(N_UNITS)])
+    row_B = np.repeat(np.arange(N_UNITS), 23)
+
+    scorer = Scorer(replace(whole, scaling=scaling), CPU)
+    scores = scorer.score(Windows(flat_MF, start_B, 8), row_B, UNITS)
+
+    expected = whole.score_series(sensor_series(30))
+    for row, unit in enumerate(UNITS):
+        of_unit_B = row_B == row
+        np.testing.assert_allclose(scores.score_B[of_unit_B], expected.score_B, rtol=1e-3)
+        found_BF = scaling.scaled(scores.expected_BF[of_unit_B], scaling.line(unit))
+        expected_BF = scaling.scaled(expected.expected_BF)
+        np.testing.assert_allclose(found_BF, expected_BF, atol=1e-3)
+
+
+def test_units_that_were_not_trained_on_are_told_once() -> None:
+    whole = detector()
+    scaler = whole.scaling.pooled
+    scaling = Scaling(scaler, ["unit-1"], scaler.mean_F[None], scaler.scale_F[None])
+    scorer = Scorer(replace(whole, scaling=scaling), CPU)
+
+    told = []
+    for row in (0, 1, 2, 0):
+        of_one_unit(scorer, windows(), row)
+        told.append(scorer.take_unknown())
+
+    assert told == [["unit-0"], [], ["unit-2"], []]
+
+
+def test_where_all_units_are_pooled_none_is_unknown() -> None:
+    scorer = Scorer(detector(), CPU)
+
+    of_one_unit(scorer, windows())
+
+    assert scorer.take_unknown() == []
+
+
+def test_a_row_that_goes_to_another_unit_takes_that_units_scaler() -> None:
+    whole = detector()
+    scaler = whole.scaling.pooled
+    far_UF = scaler.mean_F[None] + 100.0 * scaler.scale_F
+    scaling = Scaling(scaler, ["far"], far_UF, scaler.scale_F[None])
+    scorer = Scorer(replace(whole, scaling=scaling), CPU)
+    row_B = np.zeros(len(windows()), np.int64)
+    far = scorer.score(windows(), row_B, ["far"])
+
+    scorer.forget(np.array([0]))
+    near = scorer.score(windows(), row_B, ["near"])
+
+    assert_close(near, whole.score_series(sensor_series(50)))
+    assert (far.score_B > 10 * near.score_B).all()
 
 
 def test_no_windows_have_no_scores_and_change_nothing() -> None:

@@ -3,13 +3,16 @@
 import re
 import threading
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline import worker
 from pipeline.alert import Alert, decode
 from pipeline.detector.detector import Detector
+from pipeline.detector.scaling import Scaling
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.records import Message
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
@@ -221,3 +224,19 @@ def test_a_poll_of_large_records_is_worth_several_turns_each_committed(
     setup.read_all()
     assert setup.metric("pipeline_readings_total") == N_READINGS
     assert setup.alerts()[0].state == "opened"
+
+
+def test_a_unit_that_the_detector_was_not_trained_on_is_named_in_the_log(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    pooled = detector.scaling.pooled
+    scaling = Scaling(pooled, ["pump-7"], pooled.mean_F[None], pooled.scale_F[None])
+    for unit in ("pump-7", "pump-8", "pump-9"):
+        broker.append(messages(unit, faulty_series()))
+    setup = Setup(broker, replace(detector, scaling=scaling))
+
+    with capture_logs() as lines:
+        setup.read_all()
+
+    told = [line["unit"] for line in lines if line["event"] == "unit_not_trained_on"]
+    assert sorted(told) == ["pump-8", "pump-9"]

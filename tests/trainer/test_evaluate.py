@@ -171,5 +171,6 @@ def test_training_keeps_a_reference_of_its_training_rows(detector: OnDisk) -> No
 
     # The first member's: all but the first quarter, which is held out from it.
     n_held_out = len(history_NF) // 4
-    expected_BTF = builders.windows_of(history_NF[n_held_out:], WINDOW)
+    x_NF = loaded.detector.scaling.scaled(history_NF)
+    expected_BTF = builders.windows_of(x_NF[n_held_out:], WINDOW)
     np.testing.assert_array_equal(reference_BTF, expected_BTF)

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 import trainer.held_out
-from pipeline.detector.detector import scaled
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape
-from pipeline.detector.scaler import Scaler
 from tests import builders
 from tests.builders import SENSORS, sensor_series
 from trainer.held_out import Rows, held_out_measures, held_out_rows, n_before
@@ -18,8 +16,8 @@ from trainer.split import Folds, split
 WINDOW, N_FOLDS = 8, 3
 SHAPE = NetworkShape(WINDOW, len(SENSORS), hidden=16, latent=4, n_members=N_FOLDS)
 CPU = torch.device("cpu")
-VALUES_NF = sensor_series(300)
-SCALER = Scaler.fit(VALUES_NF)
+SERIES_NF = sensor_series(300)
+VALUES_NF = (SERIES_NF - SERIES_NF.mean(axis=0)) / SERIES_NF.std(axis=0)
 
 
 class Numbered(Network):
@@ -48,7 +46,7 @@ def folds_of(labelled: tuple[int, ...] = (), has_gaps: bool = False) -> Folds:
 
 
 def rows_of(folds: Folds, *networks: Network) -> Rows:
-    return held_out_rows(networks, SCALER, folds, CPU)
+    return held_out_rows(networks, folds, CPU)
 
 
 def real_networks() -> tuple[Network, ...]:
@@ -77,28 +75,26 @@ def test_of_several_networks_it_is_the_mean_of_those_members() -> None:
 
 def test_a_member_alone_is_what_it_is_among_the_others() -> None:
     folds, networks = folds_of(), real_networks()
-    values_BTF = folds.folds[1].held_out.windows.gather(slice(None))
-    x_BTF, _ = scaled(torch.from_numpy(values_BTF), SCALER)
+    x_BTF = torch.from_numpy(folds.folds[1].held_out.windows.gather(slice(None)))
     with torch.inference_mode():
         expected_BF = networks[0].newest(x_BTF)[1].numpy()
 
     first = len(folds.folds[0].held_out.windows)
-    found_BF = rows_of(folds, networks[0]).expected_BF[first : first + len(values_BTF)]
+    found_BF = rows_of(folds, networks[0]).expected_BF[first : first + len(x_BTF)]
 
     np.testing.assert_allclose(found_BF, expected_BF, atol=1e-6)
 
 
-def test_observed_is_the_newest_row_after_scaling_and_what_was_missing_is_told() -> None:
+def test_observed_is_the_newest_row_and_what_was_missing_is_told() -> None:
     folds = folds_of(has_gaps=True)
     windows = [fold.held_out.windows for fold in folds.folds]
     newest_BF = np.concatenate([w.gather(slice(None))[:, -1] for w in windows])
 
     rows = rows_of(folds, Numbered(SHAPE))
 
-    scaled_BF = (newest_BF - SCALER.mean_F) / SCALER.scale_F
     np.testing.assert_array_equal(rows.is_observed_BF, ~np.isnan(newest_BF))
     seen = rows.is_observed_BF
-    np.testing.assert_allclose(rows.observed_BF[seen], scaled_BF[seen], atol=1e-5)
+    np.testing.assert_array_equal(rows.observed_BF[seen], newest_BF[seen])
     assert np.isfinite(rows.observed_BF).all()
     assert 0.15 < 1.0 - seen.mean() < 0.25
 
@@ -126,9 +122,7 @@ def test_measures_are_the_residuals_of_the_same_rows() -> None:
     folds, networks = folds_of(has_gaps=True), real_networks()
     rows = rows_of(folds, *networks)
 
-    measure_BC = held_out_measures(
-        networks, builders.residual_scoring(), SCALER, folds, CPU
-    )
+    measure_BC = held_out_measures(networks, builders.residual_scoring(), folds, CPU)
 
     residual_BF = (rows.observed_BF - rows.expected_BF) * rows.is_observed_BF
     np.testing.assert_allclose(measure_BC, residual_BF, atol=1e-6)

@@ -17,7 +17,7 @@ NAN = float("nan")
 
 def roles_of(*columns: list[float]) -> Roles:
     values_NF: FloatArray = np.array(columns, dtype=np.float32).T
-    return roles(values_NF)
+    return roles(values_NF, np.zeros(len(values_NF), dtype=np.int64))
 
 
 def test_what_moves_is_scored_and_what_stood_still_is_left_out() -> None:
@@ -91,3 +91,14 @@ def test_a_role_does_not_depend_on_where_a_column_stands(
     scored_F = roles_of(*columns).is_scored_F.tolist()
 
     assert scored_F == [column is MOVING for column in columns]
+
+
+def test_what_says_which_unit_it_is_is_context() -> None:
+    """A setting that stands still in each unit, at another value in each."""
+    setting = [50.0, 50.0, 80.0, 80.0]
+    values_NF: FloatArray = np.array([MOVING, setting, STILL], dtype=np.float32).T
+
+    found = roles(values_NF, np.array([0, 0, 1, 1]))
+
+    assert found.is_scored_F.tolist() == [True, False, False]
+    assert found.is_left_out_F.tolist() == [False, False, True]

@@ -114,7 +114,7 @@ def test_the_scaler_is_fitted_on_all_rows_that_are_used(tmp_path: Path) -> None:
     outcome = quick(tmp_path / "pumps", history)
 
     expected = Scaler.fit(history.values_NF[outcome.folds.used_N])
-    found = outcome.loaded.detector.scaler
+    found = outcome.loaded.detector.scaling.pooled
     np.testing.assert_allclose(found.mean_F, expected.mean_F, rtol=1e-6)
     np.testing.assert_allclose(found.scale_F, expected.scale_F, rtol=1e-6)
 

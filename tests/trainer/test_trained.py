@@ -34,7 +34,7 @@ def test_a_sensor_that_jumps_is_found_and_named(
 ) -> None:
     detector = trained(model, score).loaded.detector
     values_NF = sensor_series(400, seed=1)
-    values_NF[300:330, sensor] += 8 * detector.scaler.scale_F[sensor]
+    values_NF[300:330, sensor] += 8 * detector.scaling.pooled.scale_F[sensor]
 
     scores = detector.score_series(values_NF)
 

@@ -59,7 +59,7 @@ def held_out_levels(outcome: Trained) -> tuple[FloatArray, IntArray]:
     detector, folds = outcome.loaded.detector, outcome.folds
     series_B = np.concatenate([fold.held_out.series_B for fold in folds.folds])
     measure_BC = held_out_measures(
-        detector.networks, detector.scoring, detector.scaler, folds, torch.device("cpu")
+        detector.networks, detector.scoring, folds, torch.device("cpu")
     )
     surprise = detector.scoring.surprise(
         measure_BC, np.arange(len(series_B)), n_before(series_B)

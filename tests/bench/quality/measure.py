@@ -73,7 +73,7 @@ def measure(
         key = recording.train_NF.tobytes()
         if key not in detectors:
             detectors[key] = _trained(recording, model, settings)
-        results.append(_measured(recording, *detectors[key]))
+        results.append(measured(recording, *detectors[key]))
     return results
 
 
@@ -124,7 +124,7 @@ def _trained(
     return trained.loaded, time.perf_counter() - began_s
 
 
-def _measured(recording: Recording, loaded: LoadedDetector, fit_s: float) -> FileResult:
+def measured(recording: Recording, loaded: LoadedDetector, fit_s: float) -> FileResult:
     began_s = time.perf_counter()
     score_N = score_rows(recording, loaded)
     rows_per_s = len(score_N) / (time.perf_counter() - began_s)
@@ -153,7 +153,7 @@ def score_rows(recording: Recording, loaded: LoadedDetector) -> np.ndarray:
     detector = loaded.detector
     windows = cut_windows(recording.columns(detector.sensors), detector.window)
     scorer = Scorer(detector, torch.device("cpu"))
-    scores = scorer.score(windows, np.zeros(len(windows), dtype=np.int64), n_rows=1)
+    scores = scorer.score(windows, np.zeros(len(windows), dtype=np.int64), [recording.name])
     first = np.zeros(detector.window - 1)
     return np.concatenate([first, scores.score_B.astype(np.float64)])
 

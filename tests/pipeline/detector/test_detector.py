@@ -14,9 +14,10 @@ from pipeline.detector.detector import Detector
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES, VARIATIONAL
 from pipeline.detector.scaler import Scaler
+from pipeline.detector.scaling import Scaling
 from pipeline.records import FloatArray
 from tests import builders
-from tests.builders import SENSORS, residual_scoring, sensor_series, windows_of
+from tests.builders import SENSORS, as_windows, residual_scoring, sensor_series, windows_of
 
 LENGTH = 8
 F32_MAX = float(np.finfo(np.float32).max)
@@ -65,10 +66,12 @@ def test_a_window_has_one_measure_wherever_in_a_batch_it_stands(
     detector: Detector, values_NF: FloatArray
 ) -> None:
     windows_BTF = windows_of(values_NF, LENGTH)
-    at_once_BC = detector.measure(windows_BTF, "cpu").measure_BC
+    at_once_BC = detector.measure(as_windows(windows_BTF)).measure_BC
 
-    one_by_one = [detector.measure(window_TF[None], "cpu") for window_TF in windows_BTF]
-    reversed_BC = detector.measure(windows_BTF[::-1].copy(), "cpu").measure_BC[::-1]
+    one_by_one = [
+        detector.measure(as_windows(window_TF[None])) for window_TF in windows_BTF
+    ]
+    reversed_BC = detector.measure(as_windows(windows_BTF[::-1].copy())).measure_BC[::-1]
 
     one_by_one_BC = np.concatenate([measures.measure_BC for measures in one_by_one])
     np.testing.assert_allclose(one_by_one_BC, at_once_BC, rtol=1e-4, atol=1e-5)
@@ -88,7 +91,7 @@ def test_the_largest_contribution_is_that_of_the_sensor_that_jumped(
     sensor: int, detector: Detector, values_NF: FloatArray
 ) -> None:
     before_B = detector.score_series(values_NF).score_B
-    values_NF[-1, sensor] += 50 * detector.scaler.scale_F[sensor]
+    values_NF[-1, sensor] += 50 * detector.scaling.pooled.scale_F[sensor]
 
     scores = detector.score_series(values_NF)
 
@@ -104,7 +107,9 @@ def test_observed_and_expected_are_in_the_sensors_own_units(
 
     np.testing.assert_array_equal(scores.observed_BF, values_NF[LENGTH - 1 :])
     # An untrained network expects something near the mean: within a few deviations.
-    distance_BF = (scores.expected_BF - detector.scaler.mean_F) / detector.scaler.scale_F
+    distance_BF = (
+        scores.expected_BF - detector.scaling.pooled.mean_F
+    ) / detector.scaling.pooled.scale_F
     assert np.abs(distance_BF).max() < 10
 
 
@@ -112,8 +117,10 @@ def test_a_sensor_in_another_unit_changes_its_values_and_nothing_else(
     detector: Detector, values_NF: FloatArray
 ) -> None:
     factor_F = np.array([1024.0, 1.0, 0.125], np.float32)
-    mean_F, scale_F = detector.scaler.mean_F, detector.scaler.scale_F
-    in_other_units = replace(detector, scaler=Scaler(mean_F * factor_F, scale_F * factor_F))
+    mean_F, scale_F = detector.scaling.pooled.mean_F, detector.scaling.pooled.scale_F
+    in_other_units = replace(
+        detector, scaling=Scaling(Scaler(mean_F * factor_F, scale_F * factor_F))
+    )
 
     scores = detector.score_series(values_NF)
     others = in_other_units.score_series(values_NF * factor_F)
@@ -150,7 +157,7 @@ def test_a_value_that_was_missing_from_the_start_is_taken_as_the_mean(
     detector: Detector,
 ) -> None:
     at_mean_NF = sensor_series(LENGTH)
-    at_mean_NF[:3, 0] = detector.scaler.mean_F[0]
+    at_mean_NF[:3, 0] = detector.scaling.pooled.mean_F[0]
     missing_NF = at_mean_NF.copy()
     missing_NF[:3, 0] = math.nan
 
@@ -200,7 +207,9 @@ def test_any_readings_at_all_have_finite_scores(
 
 def test_a_sensor_at_the_end_of_its_range_has_a_finite_expectation() -> None:
     half_range_F = np.array([F32_MAX / 2] * len(SENSORS), np.float32)
-    detector = replace(builders.detector(), scaler=Scaler(half_range_F, half_range_F))
+    detector = replace(
+        builders.detector(), scaling=Scaling(Scaler(half_range_F, half_range_F))
+    )
     with torch.no_grad():
         for parameter in detector.networks[0].parameters():
             parameter.fill_(1.0)  # it expects far more than it ever saw
@@ -211,19 +220,19 @@ def test_a_sensor_at_the_end_of_its_range_has_a_finite_expectation() -> None:
 
 
 def test_no_windows_have_no_scores(detector: Detector) -> None:
-    measures = detector.measure(np.empty((0, LENGTH, len(SENSORS)), np.float32), "cpu")
+    measures = detector.measure(as_windows(np.empty((0, LENGTH, len(SENSORS)), np.float32)))
 
     scores = detector.score(measures, np.empty(0, np.int64), 0, detector.memory())
 
     assert [len(column) for column in scores] == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("shape", [(1, 7, 3), (1, 8, 2), (8, 3), (1, 3, 8)])
+@pytest.mark.parametrize("shape", [(1, 7, 3), (1, 8, 2), (1, 3, 8)])
 def test_windows_of_another_shape_are_refused(
     shape: tuple[int, ...], detector: Detector
 ) -> None:
     with pytest.raises(ValueError, match=r"the detector takes \(8, 3\)"):
-        detector.measure(np.zeros(shape, np.float32), "cpu")
+        detector.measure(as_windows(np.zeros(shape, np.float32)))
 
 
 def test_measures_do_not_keep_the_windows_in_memory(
@@ -231,6 +240,6 @@ def test_measures_do_not_keep_the_windows_in_memory(
 ) -> None:
     windows_BTF = windows_of(values_NF, LENGTH)
 
-    measures = detector.measure(windows_BTF, "cpu")
+    measures = detector.measure(as_windows(windows_BTF))
 
     assert not any(np.shares_memory(column, windows_BTF) for column in measures)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detector.detector import Detector, scaled
+from pipeline.detector.detector import Detector, filled
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES, VARIATIONAL, build_network
 from pipeline.detector.network import Network, default_shape
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
+from pipeline.detector.scaling import Scaling
 from pipeline.detector.scoring import Scoring
 from pipeline.records import BoolArray, FloatArray
-from tests.builders import SENSORS, residual_scoring, sensor_series, windows_of
+from tests.builders import SENSORS, as_windows, residual_scoring, sensor_series, windows_of
 
 LENGTH = 16
 F = len(SENSORS)
@@ -41,35 +42,35 @@ def normal_windows() -> tuple[FloatArray, FloatArray]:
 
 
 @cache
-def trained(family: str) -> tuple[Network, Scaler]:
+def trained(family: str) -> tuple[Network, Scaling]:
     training_BTF, _ = normal_windows()
-    scaler = Scaler.fit(training_BTF.reshape(-1, F))
+    scaling = Scaling(Scaler.fit(training_BTF.reshape(-1, F)))
     torch.manual_seed(0)
     network = build_network(family, default_shape(LENGTH, F)).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    x_BTF, observed_BTF = scaled(torch.from_numpy(training_BTF), scaler)
+    x_BTF, observed_BTF = filled(torch.from_numpy(scaling.scaled(training_BTF)))
     for _ in range(500):
         index_1B = torch.randint(len(x_BTF), (1, 128))
         optimizer.zero_grad()
         loss_M = network.loss(x_BTF[index_1B], observed_BTF[index_1B], 1.0)
         loss_M.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return network.eval(), scaler
+    return network.eval(), scaling
 
 
 def burst(family: str) -> ResidualScoring:
     """Scores by residuals in multiples of what is usual for each sensor."""
-    network, scaler = trained(family)
-    detector = Detector(SENSORS, (network,), scaler, residual_scoring(), 1.0)
-    scale_F = detector.measure(normal_windows()[1], "cpu").measure_BC.std(axis=0)
+    network, scaling = trained(family)
+    detector = Detector(SENSORS, (network,), scaling, residual_scoring(), 1.0)
+    scale_F = detector.measure(as_windows(normal_windows()[1])).measure_BC.std(axis=0)
     statistic = Statistic("burst", 1, scale_F, np.zeros_like(scale_F), 1.0)
     return ResidualScoring(np.ones_like(scale_F), np.full(F, True), (statistic,))
 
 
 def share_over(family: str, scoring: Scoring, is_observed_BTF: BoolArray) -> float:
     """The share of normal windows over the threshold, with these values left in them."""
-    network, scaler = trained(family)
-    detector = Detector(SENSORS, (network,), scaler, scoring, threshold=1.0)
+    network, scaling = trained(family)
+    detector = Detector(SENSORS, (network,), scaling, scoring, threshold=1.0)
     _, held_out_BTF = normal_windows()
     threshold = np.quantile(scores(detector, held_out_BTF), 1 - SHARE_OVER)
     partial_BTF = np.where(is_observed_BTF, held_out_BTF, np.nan).astype(np.float32)
@@ -78,7 +79,7 @@ def share_over(family: str, scoring: Scoring, is_observed_BTF: BoolArray) -> flo
 
 def scores(detector: Detector, windows_BTF: FloatArray) -> FloatArray:
     """Each window's score, of a unit of its own."""
-    measures = detector.measure(windows_BTF, "cpu")
+    measures = detector.measure(as_windows(windows_BTF))
     row_B = np.arange(len(windows_BTF))
     return detector.score(measures, row_B, len(row_B), detector.memory()).score_B
 

@@ -62,7 +62,7 @@ def test_a_disk_that_takes_no_more_is_one_line(n_bytes: int, folder: Path) -> No
 
 def test_more_sensors_than_a_manifest_may_have_is_one_line(tmp_path: Path) -> None:
     names = [f"sensor-{f}" for f in range(10_001)]
-    scaler = ScalerPart([0.0] * len(names), [1.0] * len(names))
+    scaler = ScalerPart("pooled", 0.0, [0.0] * len(names), [1.0] * len(names), [])
 
     with pytest.raises(InputError, match=r"cannot be written: .*10000") as failure:
         write(tmp_path / "pumps", sensors=names, scaler=scaler, score=ElboPart(True, 1.0))
