@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.detector.detector import filled
+from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.errors import InputError
 from pipeline.window import Windows

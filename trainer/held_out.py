@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pipeline.detector.detector import filled
+from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.detector.residual import mean_newest
 from pipeline.detector.scoring import Scoring
@@ -34,7 +34,7 @@ def held_out_rows(networks: Sequence[Network], folds: Folds, device: torch.devic
     for members, x_BTF, observed_BTF in _launches(networks, folds, device):
         observed.append(x_BTF[:, -1].cpu().numpy())
         is_observed.append(observed_BTF[:, -1].cpu().numpy() > 0)
-        expected.append(mean_newest(members, x_BTF).cpu().numpy())
+        expected.append(mean_newest(members, x_BTF, observed_BTF).cpu().numpy())
     return Rows(
         np.concatenate(observed),
         np.concatenate(is_observed),

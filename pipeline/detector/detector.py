@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.detector.scaling import POOLED, Scaling
 from pipeline.detector.scoring import Scoring
@@ -141,22 +141,6 @@ class Detector:
         return next(self.networks[0].parameters()).device
 
 
-def filled(x_BTF: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill in what is missing (NaN) in scaled windows, and say which values were observed.
-
-    A missing value takes the last one before it in its window, and the sensor's mean where
-    there is none: a function of the window alone.
-
-    Returns:
-        x_BTF, finite, and observed_BTF, 1.0 where measured and 0.0 where filled in.
-    """
-    missing_BTF = torch.isnan(x_BTF)
-    observed_BTF = (~missing_BTF).to(x_BTF.dtype)
-    if missing_BTF.any():
-        x_BTF = _forward_filled(x_BTF, missing_BTF)
-    return x_BTF, observed_BTF
-
-
 def _line_of_readings(windows: Windows, line_B: IntArray) -> IntArray:
     """The line of each reading's unit. Of readings in no window any, shape (M,)."""
     first_G = group_starts(line_B)
@@ -165,13 +149,6 @@ def _line_of_readings(windows: Windows, line_B: IntArray) -> IntArray:
     return np.asarray(
         lines[np.searchsorted(windows.start_B[first_G], reading_M, side="right")]
     )
-
-
-def _forward_filled(x_BTF: Tensor, missing_BTF: Tensor) -> Tensor:
-    step_T = torch.arange(x_BTF.shape[1], device=x_BTF.device)[None, :, None]
-    last_seen_BTF = torch.where(missing_BTF, 0, step_T).cummax(dim=1).values
-    filled_BTF = x_BTF.gather(1, last_seen_BTF)
-    return torch.nan_to_num(filled_BTF, nan=0.0)
 
 
 def as_float32(values: list[float]) -> FloatArray:

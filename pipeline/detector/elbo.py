@@ -49,7 +49,8 @@ class ElboScoring:
             elbo = network.negative_elbo(x_BTF, observed_BTF)
             kl_B = elbo.kl_B if self.has_kl else torch.zeros_like(elbo.kl_B)
             parts.append(torch.cat([elbo.sensor_BF, kl_B[:, None]], dim=1))
-        return Measured(torch.stack(parts).mean(dim=0), mean_newest(networks, x_BTF))
+        newest_BF = mean_newest(networks, x_BTF, observed_BTF)
+        return Measured(torch.stack(parts).mean(dim=0), newest_BF)
 
     def surprise(
         self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray

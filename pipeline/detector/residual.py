@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.detector.filling import with_silent_sensors
 from pipeline.detector.network import Network
 from pipeline.detector.scoring import Measured, Surprise
 from pipeline.records import BoolArray, FloatArray, IntArray
@@ -79,7 +80,7 @@ class ResidualScoring:
         self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor
     ) -> Measured:
         """The signed residuals of the newest row; 0 where nothing was measured."""
-        newest_BF = mean_newest(networks, x_BTF)
+        newest_BF = mean_newest(networks, x_BTF, observed_BTF)
         trust_F = torch.from_numpy(self.trust_F).to(x_BTF.device)
         expected_BF = trust_F * newest_BF
         residual_BF = (x_BTF[:, -1] - expected_BF) * observed_BTF[:, -1]
@@ -104,8 +105,9 @@ class ResidualScoring:
         return Surprise(score_B, share_BF)
 
 
-def mean_newest(networks: Sequence[Network], x_BTF: Tensor) -> Tensor:
+def mean_newest(networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor) -> Tensor:
     """The newest row as all members of all networks reconstruct it on average, (B, F)."""
+    x_BTF = with_silent_sensors(networks, x_BTF, observed_BTF)
     means = [network.newest(x_BTF).mean(dim=0) for network in networks]
     return torch.stack(means).mean(dim=0)
 

@@ -41,6 +41,7 @@ def folds_of(labelled: tuple[int, ...] = (), has_gaps: bool = False) -> Folds:
     values_NF = VALUES_NF.copy()
     if has_gaps:
         values_NF[np.random.default_rng(0).random(values_NF.shape) < 0.2] = np.nan
+        values_NF[40:70, 0] = np.nan
     history = builders.history(values_NF, [200, 100], labelled)
     return split(history, WINDOW, 1, N_FOLDS, held_out_fraction=0.25)
 

@@ -141,7 +141,7 @@ def test_a_missing_value_is_held_against_no_one(
     assert np.isfinite(scores.expected_BF).all()
 
 
-def test_a_missing_value_is_taken_as_the_one_before_it(detector: Detector) -> None:
+def test_after_its_last_value_a_sensor_is_taken_to_stay_there(detector: Detector) -> None:
     held_NF = sensor_series(LENGTH)
     held_NF[4:, 0] = held_NF[3, 0]
     missing_NF = held_NF.copy()
@@ -153,17 +153,17 @@ def test_a_missing_value_is_taken_as_the_one_before_it(detector: Detector) -> No
     np.testing.assert_allclose(found_BF, expected_BF, rtol=1e-5)
 
 
-def test_a_value_that_was_missing_from_the_start_is_taken_as_the_mean(
+def test_a_gap_is_taken_as_the_line_between_the_values_around_it(
     detector: Detector,
 ) -> None:
-    at_mean_NF = sensor_series(LENGTH)
-    at_mean_NF[:3, 0] = detector.scaling.pooled.mean_F[0]
-    missing_NF = at_mean_NF.copy()
-    missing_NF[:3, 0] = math.nan
+    line_NF = sensor_series(LENGTH)
+    line_NF[2:6, 0] = np.linspace(line_NF[2, 0], line_NF[5, 0], 4)
+    missing_NF = line_NF.copy()
+    missing_NF[3:5, 0] = math.nan
 
     found_BF = detector.score_series(missing_NF).expected_BF
 
-    expected_BF = detector.score_series(at_mean_NF).expected_BF
+    expected_BF = detector.score_series(line_NF).expected_BF
     np.testing.assert_allclose(found_BF, expected_BF, rtol=1e-5)
 
 

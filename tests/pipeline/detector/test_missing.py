@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.detector.detector import Detector, filled
+from pipeline.detector.detector import Detector
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES, VARIATIONAL, build_network
+from pipeline.detector.filling import filled
 from pipeline.detector.network import Network, default_shape
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
@@ -26,7 +27,6 @@ ELBO = ElboScoring(has_kl=True, limit=1.0)
 RECONSTRUCTION = ElboScoring(has_kl=False, limit=1.0)
 
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
-denoising = pytest.mark.parametrize("family", ["dae", "dvae"])
 
 
 @cache
@@ -121,9 +121,20 @@ def test_a_reading_that_is_missing_does_not_put_the_next_one_over(family: str) -
     assert share_over(family, burst(family), is_observed_TF) < 2 * SHARE_OVER
 
 
-@denoising
+@each_family
+@pytest.mark.parametrize("n_silent", [4, 8, 12])
+def test_a_silence_of_all_sensors_does_not_put_the_reading_after_it_over(
+    n_silent: int, family: str
+) -> None:
+    is_observed_TF = np.full((LENGTH, F), True)
+    is_observed_TF[-1 - n_silent : -1] = False
+
+    assert share_over(family, burst(family), is_observed_TF) < 2 * SHARE_OVER
+
+
+@each_family
 @pytest.mark.parametrize("sensor", range(F))
-def test_a_denoising_network_does_not_mind_a_sensor_that_is_missing_throughout(
+def test_no_network_minds_a_sensor_that_is_missing_throughout(
     sensor: int, family: str
 ) -> None:
     assert share_over(family, burst(family), without_sensor(sensor)) < SHARE_OVER
