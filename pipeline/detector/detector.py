@@ -10,7 +10,7 @@ from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.detector.scaling import POOLED, Scaling
 from pipeline.detector.scoring import Scoring
-from pipeline.records import FloatArray, IntArray, Scores, group_starts
+from pipeline.records import BoolArray, FloatArray, IntArray, Scores, group_starts
 from pipeline.trail import Trails
 from pipeline.window import Windows, cut_windows
 
@@ -83,9 +83,11 @@ class Detector:
         n_members = sum(network.shape.n_members for network in self.networks)
         n_values = MAX_VALUES_PER_LAUNCH[self._device.type]
         n_at_once = max(1, n_values // (n_members * shape[0] * shape[1]))
+        has_gap_B = _has_gap(x)
         launches = [
-            self._launched(x.gather(slice(begin, begin + n_at_once)))
+            self._launched(x.gather(part), is_whole=not has_gap_B[part].any())
             for begin in range(0, max(len(x), 1), n_at_once)
+            for part in [slice(begin, begin + n_at_once)]
         ]
         measure_BC, expected_BF = (
             np.concatenate(column) if len(launches) > 1 else column[0]
@@ -99,10 +101,11 @@ class Detector:
             ),
         )
 
-    def _launched(self, x_BTF: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _launched(self, x_BTF: FloatArray, is_whole: bool) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
-            x = filled(torch.from_numpy(x_BTF).to(self._device))
-            measured = self.scoring.measure(self.networks, *x)
+            x = torch.from_numpy(x_BTF).to(self._device)
+            x, observed = (x, None) if is_whole else filled(x)
+            measured = self.scoring.measure(self.networks, x, observed)
         return measured.measure_BC.cpu().numpy(), measured.expected_BF.cpu().numpy()
 
     def score(
@@ -139,6 +142,17 @@ class Detector:
     @property
     def _device(self) -> torch.device:
         return next(self.networks[0].parameters()).device
+
+
+def _has_gap(windows: Windows) -> BoolArray:
+    """Which windows lack a value. Told by readings, of which there are fewer values."""
+    is_missing_MF = np.isnan(windows.flat_MF)
+    if not is_missing_MF.any():
+        return np.zeros(len(windows), dtype=np.bool_)
+    is_lacking_M = is_missing_MF.any(axis=1)
+    n_before = np.concatenate([[0], np.cumsum(is_lacking_M)])
+    end_B = windows.start_B + windows.length
+    return np.asarray(n_before[end_B] > n_before[windows.start_B])
 
 
 def _line_of_readings(windows: Windows, line_B: IntArray) -> IntArray:

@@ -33,13 +33,15 @@ class ElboScoring:
         return 0
 
     def measure(
-        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor
+        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
     ) -> Measured:
         """Each sensor's part in nats, and the KL divergence as the last column.
 
         Raises:
             DetectorError: a network is not variational.
         """
+        if observed_BTF is None:
+            observed_BTF = torch.ones_like(x_BTF)
         parts = []
         for network in networks:
             if not isinstance(network, VariationalAutoencoder):

@@ -51,8 +51,9 @@ class Statistic:
     def level(self, loss_BF: FloatArray) -> FloatArray:
         """The sensors' losses as one number, shape (B,)."""
         if self.kind == "burst":
-            return np.asarray(loss_BF.mean(axis=1))
-        return np.asarray(loss_BF.max(axis=1))
+            return row_sums(loss_BF) / np.float32(loss_BF.shape[1])
+        # By columns: numpy's maximum over a short last axis is ten times as slow.
+        return np.asarray(np.ascontiguousarray(loss_BF.T).max(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,15 @@ class ResidualScoring:
         return max(statistic.span for statistic in self.statistics) - 1
 
     def measure(
-        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor
+        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
     ) -> Measured:
         """The signed residuals of the newest row; 0 where nothing was measured."""
         newest_BF = mean_newest(networks, x_BTF, observed_BTF)
         trust_F = torch.from_numpy(self.trust_F).to(x_BTF.device)
         expected_BF = trust_F * newest_BF
-        residual_BF = (x_BTF[:, -1] - expected_BF) * observed_BTF[:, -1]
+        residual_BF = x_BTF[:, -1] - expected_BF
+        if observed_BTF is not None:
+            residual_BF *= observed_BTF[:, -1]
         return Measured(residual_BF, expected_BF)
 
     def surprise(
@@ -92,22 +95,26 @@ class ResidualScoring:
         """See `Scoring`. A statistic counts once its unit has `span` residuals."""
         residual_MF = flat_MC[:, self.is_scored_F]
         score_B = np.zeros(len(position_B), dtype=np.float32)
-        share_BF = np.zeros((len(position_B), flat_MC.shape[1]), dtype=np.float32)
+        excess_BF = np.zeros((len(position_B), residual_MF.shape[1]), dtype=np.float32)
         for statistic in self.statistics:
             loss_BF = statistic.losses(residual_MF)[position_B]
             level_B = statistic.level(loss_BF) / np.float32(statistic.limit)
             is_largest_B = (level_B > score_B) & (n_before_B >= statistic.span - 1)
             score_B = np.where(is_largest_B, level_B, score_B)
-            rows = np.flatnonzero(is_largest_B)
-            share_BF[np.ix_(rows, self.is_scored_F)] = _shares(
-                loss_BF[rows], statistic.typical_F
-            )
+            largest = np.flatnonzero(is_largest_B)
+            excess_BF[largest] = _excess(loss_BF[largest], statistic.typical_F)
+        share_BF = np.zeros((len(position_B), flat_MC.shape[1]), dtype=np.float32)
+        total_B = np.maximum(row_sums(excess_BF), np.finfo(np.float32).tiny)
+        share_BF[:, self.is_scored_F] = excess_BF / total_B[:, None]
         return Surprise(score_B, share_BF)
 
 
-def mean_newest(networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor) -> Tensor:
+def mean_newest(
+    networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
+) -> Tensor:
     """The newest row as all members of all networks reconstruct it on average, (B, F)."""
-    x_BTF = with_silent_sensors(networks, x_BTF, observed_BTF)
+    if observed_BTF is not None:
+        x_BTF = with_silent_sensors(networks, x_BTF, observed_BTF)
     means = [network.newest(x_BTF).mean(dim=0) for network in networks]
     return torch.stack(means).mean(dim=0)
 
@@ -140,10 +147,14 @@ def trailing_mean(x_MF: FloatArray, span: int) -> FloatArray:
     return total_MF / np.float32(span)
 
 
-def _shares(loss_BF: FloatArray, typical_F: FloatArray) -> FloatArray:
-    """Each sensor's share of the loss above its usual one; of the loss, if none is."""
+def row_sums(x_BF: FloatArray) -> FloatArray:
+    """Each row's sum. Five times as fast as numpy's `sum` over a short last axis."""
+    return np.asarray(np.einsum("bf->b", x_BF))
+
+
+def _excess(loss_BF: FloatArray, typical_F: FloatArray) -> FloatArray:
+    """Each sensor's loss above its usual one; the loss itself where none is."""
     excess_BF = np.maximum(loss_BF - typical_F, 0.0)
-    is_usual_B = excess_BF.sum(axis=1) <= 0.0
+    is_usual_B = row_sums(excess_BF) <= 0.0
     excess_BF[is_usual_B] = loss_BF[is_usual_B]
-    total_B = np.maximum(excess_BF.sum(axis=1), np.finfo(np.float32).tiny)
-    return np.asarray(excess_BF / total_B[:, None])
+    return np.asarray(excess_BF)

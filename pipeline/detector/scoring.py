@@ -35,14 +35,14 @@ class Scoring(Protocol):
         """Measures of windows before the newest that a score depends on."""
 
     def measure(
-        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor
+        self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
     ) -> Measured:
         """Run the networks over windows. A function of each window alone.
 
         Args:
             networks: the detector's, one a family.
             x_BTF: scaled windows.
-            observed_BTF: 1.0 where measured, 0.0 where filled in.
+            observed_BTF: 1.0 where measured, 0.0 where filled in; None if nothing is.
         """
 
     def surprise(
