@@ -156,6 +156,7 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
         health=Health(max_turn_s=float("inf"), now_s=0.0),
         max_records=CHUNK_ROWS,
         poll_timeout_s=0.0,
+        commit_interval_s=0.0,
     )
 
 

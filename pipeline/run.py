@@ -24,7 +24,7 @@ from pipeline.score import Scorer, choose_device
 from pipeline.settings import Settings
 from pipeline.signals import StopSignals
 from pipeline.steps import build_steps, calibrated_rule
-from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+from pipeline.transport.choose import Clients, clients
 from pipeline.units import TOO_MANY_UNITS
 from pipeline.window import SlidingWindows
 from pipeline.worker import Worker
@@ -43,6 +43,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
         StreamUnreadable: too large a share of the records cannot be read.
         TransportError: Kafka refused, or did not answer in time.
     """
+    client = clients(settings.kafka.client)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.detector)
     scorer = Scorer(loaded.detector, choose_device(settings.device))
@@ -64,13 +65,14 @@ def run(settings: Settings, signals: StopSignals) -> None:
             readings_topic=settings.kafka.readings_topic,
             group_id=settings.kafka.group_id,
         )
-        _work(settings, loaded, scorer, metrics, health, signals)
+        _work(settings, client, loaded, scorer, metrics, health, signals)
     n_readings = registry.get_sample_value("pipeline_readings_total") or 0.0
     log.info("worker_stopped", n_readings=int(n_readings))
 
 
 def _work(
     settings: Settings,
+    client: Clients,
     loaded: LoadedDetector,
     scorer: Scorer,
     metrics: WorkerMetrics,
@@ -78,7 +80,7 @@ def _work(
     signals: StopSignals,
 ) -> None:
     kafka = settings.kafka
-    producer = KafkaPythonProducer(
+    producer = client.producer(
         bootstrap_servers=kafka.bootstrap_servers,
         connect_timeout_s=kafka.connect_timeout_s,
         delivery_timeout_s=kafka.send_timeout_s,
@@ -102,7 +104,7 @@ def _work(
                 kafka.alerts_topic,
                 settings.alert.max_sensors,
             ),
-            connect=lambda listener: KafkaPythonConsumer(
+            connect=lambda listener: client.consumer(
                 bootstrap_servers=kafka.bootstrap_servers,
                 group_id=kafka.group_id,
                 topic=kafka.readings_topic,
@@ -123,6 +125,7 @@ def _work(
             health=health,
             max_records=settings.poll.max_records,
             poll_timeout_s=settings.poll.timeout_s,
+            commit_interval_s=kafka.commit_interval_s,
         )
         try:
             show_client_errors()

@@ -3,6 +3,7 @@
 The steps never call each other. Only this file counts, times and logs.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from pipeline.dead_letter import DeadLetters
-from pipeline.errors import TransportError
+from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.health import Health
 from pipeline.incident import Decisions, Event
 from pipeline.logs import LogLimit
@@ -71,6 +72,7 @@ class Worker:
         health: Health,
         max_records: int,
         poll_timeout_s: float,
+        commit_interval_s: float,
     ) -> None:
         """Join the group.
 
@@ -84,6 +86,8 @@ class Worker:
             health: is told of every turn.
             max_records: largest poll.
             poll_timeout_s: longest wait for a record.
+            commit_interval_s: how long finished work may wait for its commit while records
+                keep coming: what a crash repeats.
         """
         self._steps = steps
         self._producer = producer
@@ -93,6 +97,8 @@ class Worker:
         self._health = health
         self._max_records = max_records
         self._poll_timeout_s = poll_timeout_s
+        self._commit_interval_s = commit_interval_s
+        self._committed_at_s = -math.inf
         self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
@@ -126,13 +132,22 @@ class Worker:
             turn = self._process(records)
             # Only now, so that a crash above repeats work and never loses it.
             self._uncommitted.update(records.next_offsets)
-        self._commit(COMMIT_TIMEOUT_S)
+        is_due = time.monotonic() - self._committed_at_s >= self._commit_interval_s
+        if is_due or turn is None:
+            self._commit(COMMIT_TIMEOUT_S)
         self._show_state()
         if turn is not None:
-            # After the commit, so that a restart goes on behind what stopped the worker.
-            n_unreadable = len(turn.unreadable)
-            self._limit.count(len(turn.records.records), n_unreadable, time.monotonic())
+            self._check_limit(turn)
         return turn
+
+    def _check_limit(self, turn: Turn) -> None:
+        n_records, n_unreadable = len(turn.records.records), len(turn.unreadable)
+        try:
+            self._limit.count(n_records, n_unreadable, time.monotonic())
+        except StreamUnreadable:
+            # So that a restart goes on behind what stopped the worker.
+            self._commit(COMMIT_TIMEOUT_S)
+            raise
 
     def _process(self, records: Records) -> Turn:
         steps = self._steps
@@ -200,6 +215,7 @@ class Worker:
     def _commit(self, timeout_s: float) -> None:
         if not self._uncommitted:
             return
+        self._committed_at_s = time.monotonic()
         try:
             with self._timed("commit"):
                 self._consumer.commit(self._uncommitted, timeout_s)

@@ -37,6 +37,7 @@ class Setup:
         max_fraction: float = 1.0,
         max_units: int = 100,
         max_records: int = 50,
+        commit_interval_s: float = 0.0,
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
@@ -60,6 +61,7 @@ class Setup:
             health=self.health,
             max_records=max_records,
             poll_timeout_s=0.0,
+            commit_interval_s=commit_interval_s,
         )
 
     def _connect(self, listener: object) -> MemoryConsumer:

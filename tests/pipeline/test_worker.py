@@ -207,6 +207,39 @@ def test_a_stop_finishes_the_batch_in_hand(
     assert setup.metric("pipeline_readings_total") == 20
 
 
+def test_while_records_keep_coming_offsets_are_committed_once_an_interval(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, max_records=50, commit_interval_s=3_600.0)
+
+    setup.worker.run_once()
+    first = sum(broker.committed("workers").values())
+    setup.worker.run_once()
+    second = sum(broker.committed("workers").values())
+    setup.read_all()
+
+    assert (first, second) == (50, 50)
+    # Nothing more came: what is finished waits for nothing.
+    assert sum(broker.committed("workers").values()) == N_READINGS
+
+
+def test_what_stops_the_worker_is_committed_first(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    broker.append(messages("pump-7", faulty_series()[:20]))
+    broker.append([Message("readings", b"garbage", key=b"pump-7")] * 20)
+    setup = Setup(
+        broker, detector, max_fraction=0.1, max_records=20, commit_interval_s=3_600.0
+    )
+    setup.worker.run_once()
+
+    with pytest.raises(StreamUnreadable):
+        setup.read_all()
+
+    assert sum(broker.committed("workers").values()) == 40
+
+
 def test_a_poll_of_large_records_is_worth_several_turns_each_committed(
     broker: MemoryBroker, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
