@@ -35,7 +35,7 @@ MIN_VALUES = 8
 
 
 def fit_residual_scoring(
-    rows: Rows, is_scored_F: BoolArray, drift_F: FloatArray
+    rows: Rows, is_scored_F: BoolArray, drift_F: FloatArray, max_span: int
 ) -> ResidualScoring:
     """Choose how far to trust reconstructions, and each statistic's scale and limit.
 
@@ -43,6 +43,7 @@ def fit_residual_scoring(
         rows: the held-out windows' newest rows.
         is_scored_F: the sensors that scores are made of.
         drift_F: see `drift`.
+        max_span: longest time scale, in readings, >= 1.
     """
     trust_F = trust(rows)
     residual_BF = rows.observed_BF - trust_F * rows.expected_BF
@@ -55,7 +56,7 @@ def fit_residual_scoring(
     statistics = []
     for kind, span in STATISTICS:
         is_whole_B = rows.n_before_B >= span - 1
-        if is_whole_B.sum() < MIN_VALUES:
+        if span > max_span or is_whole_B.sum() < MIN_VALUES:
             continue
         smooth_BF = residual_BF if kind == "burst" else trailing_mean(residual_BF, span)
         is_counted_B = is_whole_B if kind == "shift" else np.ones_like(is_whole_B)

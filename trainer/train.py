@@ -178,7 +178,9 @@ def _scoring(
     device: torch.device,
 ) -> tuple[Scoring, float]:
     rows = held_out_rows(networks, folds, device)
-    by_residual: ResidualScoring = fit_residual_scoring(rows, is_scored_F, drift_F)
+    by_residual: ResidualScoring = fit_residual_scoring(
+        rows, is_scored_F, drift_F, settings.max_span
+    )
     share_explained = explained(rows, by_residual)
     if settings.score == "residual":
         return by_residual, share_explained

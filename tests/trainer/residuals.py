@@ -25,10 +25,13 @@ def rows(
     )
 
 
-def fitted(rows: Rows, drift_F: list[float] | None = None) -> ResidualScoring:
+def fitted(
+    rows: Rows, drift_F: list[float] | None = None, max_span: int = 32
+) -> ResidualScoring:
     n_sensors = rows.observed_BF.shape[1]
     return fit_residual_scoring(
         rows,
         np.ones(n_sensors, dtype=np.bool_),
         np.array(drift_F or [0.0] * n_sensors, dtype=np.float32),
+        max_span,
     )

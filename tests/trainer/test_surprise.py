@@ -139,7 +139,9 @@ def test_sensors_that_are_context_have_no_part_in_the_statistics() -> None:
     observed_BF = normal(500, 3)
     is_scored_F = np.array([True, False, True])
 
-    scoring = fit_residual_scoring(rows(observed_BF), is_scored_F, np.zeros(3, np.float32))
+    scoring = fit_residual_scoring(
+        rows(observed_BF), is_scored_F, np.zeros(3, np.float32), max_span=32
+    )
 
     assert scoring.is_scored_F.tolist() == is_scored_F.tolist()
     assert all(len(s.scale_F) == len(s.typical_F) == 2 for s in scoring.statistics)
@@ -156,3 +158,15 @@ def test_statistics_that_the_history_is_too_short_for_are_left_out(
     assert [(s.kind, s.span) for s in found.statistics] == [
         (kind, span) for kind, span in STATISTICS if span in spans
     ]
+
+
+@pytest.mark.parametrize(
+    ("max_span", "spans"), [(1, {1}), (7, {1}), (8, {1, 8}), (100, {1, 8, 32})]
+)
+def test_no_time_scale_is_longer_than_asked(max_span: int, spans: set[int]) -> None:
+    observed_BF = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+
+    scoring = fitted(rows(observed_BF), max_span=max_span)
+
+    assert {statistic.span for statistic in scoring.statistics} == spans
+    assert scoring.n_memory == max(spans) - 1
