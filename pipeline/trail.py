@@ -92,12 +92,18 @@ class Trails:
 def n_to_add(n_old: int, n_rows: int) -> int:
     """Rows to add to arrays of `n_old` so that they hold `n_rows`, 0 if they do.
 
-    Half as much again each time, so that growing by one unit a poll stays cheap.
+    An eighth more each time: growing by one unit a poll stays cheap, and little is idle.
     """
-    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 2) - n_old
+    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 8) - n_old
 
 
 def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArray[Scalar]:
-    """`array_U` with `n_new` rows more, each holding `fill`."""
-    added = np.full((n_new, *array_U.shape[1:]), fill, dtype=array_U.dtype)
-    return np.concatenate([array_U, added])
+    """`array_U` with `n_new` rows more, each holding `fill`.
+
+    In its own memory: one million units' windows are a gigabyte, and there is no room for
+    them twice. Nothing may hold a view of it.
+    """
+    n_old = len(array_U)
+    array_U.resize((n_old + n_new, *array_U.shape[1:]), refcheck=False)
+    array_U[n_old:] = fill
+    return array_U

@@ -49,8 +49,8 @@ class TrainerSettings(SourcedSettings):
     """What scores are made of. The last two are of whole windows, by a VAE."""
 
     max_span: int = Field(default=32, ge=1)
-    """Longest time scale of a score: 1, 8 or 32 readings. With 1 each residual counts alone,
-    and half as much is kept of each unit."""
+    """Longest time scale of a score: 1, 8 or 32 readings. With 1 each residual counts
+    alone, and half as much is kept of each unit."""
 
     batch_windows: int = Field(default=128, ge=1)
     """Windows in a mini-batch."""

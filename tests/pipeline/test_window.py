@@ -219,3 +219,18 @@ def test_gathered_windows_are_copies() -> None:
     cut_windows(values_NF, length=2).gather(slice(None))[:] = 1.0
 
     assert not values_NF.any()
+
+
+@given(first=st.integers(0, 2**62), steps=st.lists(st.integers(1, 2**30), max_size=6))
+def test_a_windows_oldest_offset_is_known_however_large_it_is(
+    first: int, steps: list[int]
+) -> None:
+    live = SlidingWindows(length=3, n_sensors=1)
+    offsets = np.cumsum([first, *steps]).tolist()
+    found = []
+    for offset in offsets:
+        arrived = readings(["unit-0"], [0.0], offset_N=[offset])
+        windows = live.extend(arrived, np.array([0]), n_rows=1)
+        found += windows.first_offset_B.tolist()
+
+    assert found == offsets[: max(len(offsets) - 2, 0)]
