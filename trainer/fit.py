@@ -80,7 +80,7 @@ def fit_network(
         optimizer.zero_grad(set_to_none=True)
         # The sum: each member's gradient is its own, whatever the others do.
         loss_M.sum().backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
+        _clip_gradients(network)
         optimizer.step()
         cycle.step()
         losses.append(float(loss_M.mean().item()))
@@ -93,6 +93,18 @@ def fit_network(
             on_progress((step + 1) / n_steps, float(np.mean(losses[-REPORT_STEPS:])))
     network.cpu().eval()
     return float(np.mean(losses[-max(n_steps // 10, 1) :]))
+
+
+def _clip_gradients(network: Network) -> None:
+    """Shorten each member's gradient to `MAX_GRADIENT_NORM`, if it is longer."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    squares = [
+        gradient.reshape(len(gradient), -1).square().sum(dim=1) for gradient in gradients
+    ]
+    norm_M = torch.stack(squares).sum(dim=0).sqrt()
+    factor_M = (MAX_GRADIENT_NORM / norm_M.clamp(min=1e-12)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient *= factor_M.view(-1, *[1] * (gradient.dim() - 1))
 
 
 def number_of_steps(training: Sequence[Windows], settings: FitSettings) -> int:

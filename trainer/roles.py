@@ -19,11 +19,12 @@ class Roles(NamedTuple):
 def roles(values_NF: FloatArray, unit_N: IntArray) -> Roles:
     """Tell sensors from flags and from what stood still, by the values of the history.
 
-    A flag has two values, one of them 0. Commands and modes are such; they change for good
-    reasons that the other sensors do not show, and an alarm at each change is a false one.
-    The same holds for what stood still all through the history. Where nothing else is
-    left, what stood still at another value than 0 or has two other values is scored; if
-    there is no such sensor either, the flags are; and if there are none, everything.
+    A flag has two values. Commands and modes are such; they change for good reasons that
+    the other sensors do not show, and an alarm at each change is a false one. The same
+    holds for what stood still all through the history, and for what stood still in every
+    unit, which says what kind of unit it is. Where no sensor has more than two values,
+    those stay sensors of which neither is 0, and if there is none, what stood still at
+    another value than 0; then the flags are scored, and if there are none, everything.
 
     Args:
         values_NF: readings in the sensors' own units, NaN where missing; those of one unit
@@ -34,7 +35,8 @@ def roles(values_NF: FloatArray, unit_N: IntArray) -> Roles:
     is_constant_F = low_F == high_F
     is_on_or_off_F = np.isnan(values_NF) | (values_NF == low_F) | (values_NF == high_F)
     is_two_valued_F = is_on_or_off_F.all(axis=0) & ~is_constant_F
-    is_flag_F = is_two_valued_F & ((low_F == 0.0) | (high_F == 0.0))
+    has_more_values = not (is_two_valued_F | is_constant_F).all()
+    is_flag_F = is_two_valued_F & ((low_F == 0.0) | (high_F == 0.0) | has_more_values)
     is_flag_F |= _stands_still_in_units(values_NF, unit_N) & ~is_constant_F
     is_scored_F = ~is_constant_F & ~is_flag_F
     if not is_scored_F.any():

@@ -53,6 +53,7 @@ def fit_residual_scoring(
     # discounted, softly, by how far. Leaving it out would lose its faults altogether.
     wander_F = DRIFT_WEIGHT * np.maximum(drift_F[is_scored_F] - TOLERATED_DRIFT, 0.0)
     n_rows = len(residual_BF)
+    share_F = np.maximum(rows.is_observed_BF[:, is_scored_F].mean(axis=0), 1.0 / n_rows)
     statistics = []
     for kind, span in STATISTICS:
         is_whole_B = rows.n_before_B >= span - 1
@@ -62,7 +63,9 @@ def fit_residual_scoring(
         is_counted_B = is_whole_B if kind == "shift" else np.ones_like(is_whole_B)
         # Beside what was seen, at least the noise that so many readings leave.
         least = MIN_SCALE if kind == "burst" else MIN_SCALE / math.sqrt(span)
-        variance_F = np.square(smooth_BF[is_counted_B].astype(np.float64)).mean(axis=0)
+        square_BF = np.square(smooth_BF[is_counted_B].astype(np.float64))
+        # What was missing has no residual. Live it may be there, and must not look large.
+        variance_F = square_BF.mean(axis=0) / share_F
         scale_F = np.sqrt(variance_F + least**2 + wander_F**2).astype(np.float32)
         unlimited = Statistic(kind, span, scale_F, np.zeros_like(scale_F), 1.0)
         loss_BF = unlimited.losses(residual_BF)[is_whole_B]

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.detector.detector import Detector
 from pipeline.records import FloatArray
+from pipeline.settings import parse_trigger
 from pipeline.trigger import IncidentRule
 from tests import builders
 from tests.trainer.training import no_one_listens
@@ -19,7 +20,9 @@ N_HISTORY, N_READINGS = 3_000, 300
 FAULT = slice(200, 240)
 KINDS = ("shift", "spike", "stuck", "noise")
 N_INJECTIONS = 40
-RULE = IncidentRule(2, 3, 30)
+SETTINGS = TrainerSettings(device="cpu")
+RULE = IncidentRule(*parse_trigger(SETTINGS.trigger), SETTINGS.recovery)
+N_BEFORE = SETTINGS.window - 1
 RANDOM = np.random.default_rng(42)
 MIXING_CF = RANDOM.normal(size=(N_SOURCES, N_SENSORS))
 PHASE_C = RANDOM.uniform(0, 6, size=N_SOURCES)
@@ -57,10 +60,9 @@ def with_fault(
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    settings = TrainerSettings(window=8, steps=200, learning_rate=5e-3, device="cpu")
     folder: Path = tmp_path_factory.mktemp("injected") / "machine"
     history = builders.history(correlated_series(N_HISTORY, seed=0))
-    return train(history, ENSEMBLE, settings, folder, no_one_listens).loaded.detector
+    return train(history, ENSEMBLE, SETTINGS, folder, no_one_listens).loaded.detector
 
 
 def test_most_faults_of_one_sensor_are_found_and_the_sensor_named(
@@ -72,7 +74,7 @@ def test_most_faults_of_one_sensor_are_found_and_the_sensor_named(
         sensor, kind = number % N_SENSORS, KINDS[number % len(KINDS)]
         values_NF = correlated_series(N_READINGS, seed=1 + number)
         scores = detector.score_series(with_fault(values_NF, sensor, kind, random))
-        at = slice(FAULT.start - 7, FAULT.stop - 7)
+        at = slice(FAULT.start - N_BEFORE, FAULT.stop - N_BEFORE)
         score_B = scores.score_B[at]
         found.append(count_incidents(score_B, np.zeros(len(score_B), np.int64), 1.0, RULE))
         named.append(scores.contribution_BF[at][score_B.argmax()].argmax() == sensor)

@@ -40,9 +40,20 @@ def test_two_values_of_which_one_is_0_are_a_flag_that_networks_see(
     assert not found.is_left_out_F.any()
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0, 2.0, 1.0], [0.0, 1.0, 2.0, 0.0]])
-def test_other_few_values_are_a_sensor(values: list[float]) -> None:
-    assert roles_of(MOVING, values).is_scored_F.all()
+def test_three_values_are_a_sensor() -> None:
+    assert roles_of(MOVING, [0.0, 1.0, 2.0, 0.0]).is_scored_F.all()
+
+
+@pytest.mark.parametrize("flag", [[1.0, 2.0, 2.0, 1.0], [-1.0, 1.0, NAN, 1.0]])
+def test_beside_a_sensor_of_more_values_any_two_are_a_flag(flag: list[float]) -> None:
+    found = roles_of(MOVING, flag)
+
+    assert found.is_scored_F.tolist() == [True, False]
+    assert not found.is_left_out_F.any()
+
+
+def test_beside_flags_alone_two_other_values_are_a_sensor() -> None:
+    assert roles_of(FLAG, [1.0, 2.0, 2.0, 1.0]).is_scored_F.tolist() == [False, True]
 
 
 def test_missing_values_are_no_movement() -> None:

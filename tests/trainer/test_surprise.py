@@ -170,3 +170,17 @@ def test_no_time_scale_is_longer_than_asked(max_span: int, spans: set[int]) -> N
 
     assert {statistic.span for statistic in scoring.statistics} == spans
     assert scoring.n_memory == max(spans) - 1
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25])
+def test_a_sensor_that_was_mostly_missing_may_be_there_all_the_time(share: float) -> None:
+    observed_BF = normal(4_000, n_sensors=3)
+    is_observed_BF = np.full(observed_BF.shape, True)
+    is_observed_BF[:, 1] = np.random.default_rng(1).random(len(observed_BF)) < share
+    partial = rows(np.where(is_observed_BF, observed_BF, 0.0).astype(np.float32))
+
+    sparse = fitted(partial._replace(is_observed_BF=is_observed_BF))
+
+    complete = fitted(rows(observed_BF))
+    for found, expected in zip(sparse.statistics, complete.statistics, strict=True):
+        np.testing.assert_allclose(found.scale_F, expected.scale_F, rtol=0.15)
