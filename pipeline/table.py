@@ -10,18 +10,16 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from pipeline.decode import MAX_UNIT_CHARS
 from pipeline.errors import InputError
 from pipeline.records import FloatArray, IntArray, TimeArray
+from pipeline.sensor_column import sensor_column
 from pipeline.times import END_OF_CALENDAR_S, parse_iso_s
 
 ONLY_UNIT = "unit-1"
 """The unit of a table that has no column `unit`."""
 NOT_SENSORS = ("time", "unit", "label")
 TICKS_PER_S = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
-MISSING_TEXTS = frozenset(pyarrow.csv.ConvertOptions().null_values)
-"""What stands for a missing value in a column of numbers. A unit may well be called NA."""
-MIN_NUMERIC_SHARE = 0.5
-"""A column of text in which fewer values than this are numbers is no sensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,12 @@ def read_table(path: Path) -> Table:
     if len(table) == 0:
         raise InputError(f"{path}: expected rows, found none below the header")
     notes: list[str] = []
-    columns: dict[str, npt.NDArray[np.float32]] = {}
+    unit_N, units = _units(path, table)
+    columns: dict[str, FloatArray] = {}
     for name in names:
         if name in NOT_SENSORS:
             continue
-        column = _sensor(name, table.column(name), notes)
+        column = sensor_column(name, table.column(name), unit_N, notes)
         if column is not None:
             columns[name] = column
     if not columns:
@@ -74,7 +73,6 @@ def read_table(path: Path) -> Table:
             f"{path}: expected at least one column of numbers beside {NOT_SENSORS}, "
             f"got {names}"
         )
-    unit_N, units = _units(path, table)
     return Table(
         sensors=tuple(columns),
         units=units,
@@ -131,47 +129,6 @@ def _read_csv(path: Path) -> pa.Table:
     raise AssertionError("the second reading either returns or raises")
 
 
-def _sensor(
-    name: str, column: pa.ChunkedArray, notes: list[str]
-) -> npt.NDArray[np.float32] | None:
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        texts = column.to_pylist()
-        numbers = np.array([_number(text) for text in texts], dtype=np.float64)
-        n_texts = sum(not (text is None or text in MISSING_TEXTS) for text in texts)
-        n_bad = n_texts - int((~np.isnan(numbers)).sum())
-        if n_texts - n_bad < MIN_NUMERIC_SHARE * n_texts:
-            notes.append(f"column {name!r} left out: it is text")
-            return None
-        if n_bad:
-            notes.append(f"column {name!r}: {n_bad} values are no numbers: missing")
-    elif (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_null(kind)
-    ):
-        numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-    else:
-        notes.append(f"column {name!r} left out: {kind} is no number")
-        return None
-    with np.errstate(over="ignore"):
-        values = numbers.astype(np.float32)
-    infinite = np.isinf(values)
-    if infinite.any():
-        notes.append(f"column {name!r}: {int(infinite.sum())} infinite values: missing")
-        values[infinite] = np.nan
-    return values
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text) if text is not None else np.nan
-    except ValueError:
-        return np.nan
-
-
 def _times(path: Path, column: pa.ChunkedArray) -> TimeArray:
     kind = column.type
     if column.null_count:
@@ -224,7 +181,18 @@ def _units(path: Path, table: pa.Table) -> tuple[IntArray, tuple[str, ...]]:
     empty = pc.fill_null(pc.equal(column, ""), True).to_numpy(zero_copy_only=False)
     if empty.any():
         row = int(np.argmax(empty)) + 1
-        raise InputError(f"{path}: row {row}: expected a unit, got nothing")
+        raise InputError(
+            f"{path}: row {row}: expected a unit, got nothing; name every row's unit, or "
+            "leave out the column 'unit'"
+        )
+    # Live readings of such a unit are refused: a detector of it would be of no use.
+    n_chars_N = pc.utf8_length(column).to_numpy()
+    if (n_chars_N > MAX_UNIT_CHARS).any():
+        row = int(np.argmax(n_chars_N > MAX_UNIT_CHARS))
+        raise InputError(
+            f"{path}: row {row + 1}: expected a unit of at most {MAX_UNIT_CHARS} "
+            f"characters, got {n_chars_N[row]}; give it a shorter name, here and live"
+        )
     encoded = column.combine_chunks().dictionary_encode()
     unit_N = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return unit_N, tuple(encoded.dictionary.to_pylist())

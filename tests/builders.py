@@ -200,7 +200,7 @@ def manifest(detector: Detector, name: str = "pumps") -> Manifest:
         ],
         scaler=scaler_part(detector.scaling, gain=0.0),
         score=score_part(detector.scoring),
-        threshold=ThresholdPart(detector.threshold, "by hand", 1, 0, 1, 0, None, True),
+        threshold=ThresholdPart(detector.threshold, "by hand", 1, 0, 1, 0, None, ""),
         incident=IncidentPart((3, 5), 10),
         training=TrainingPart(
             "1970-01-01T00:00:00Z",

@@ -31,8 +31,12 @@ def fit(
     history: Annotated[Path, typer.Argument(help="CSV or Parquet: time, unit, sensors.")],
     out: Annotated[Path, typer.Option(help="Folder to write the detector to.")],
     model: Annotated[
-        str, typer.Option(help="ensemble, or one family: ae, vae, dae, dvae, conv, gru.")
-    ] = "ensemble",
+        str | None,
+        typer.Option(
+            help="ensemble, or one family: ae, vae, dae, dvae, conv, gru. By default "
+            "ensemble, or vae where --score is not residual.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs.")] = None,
     score: Annotated[
         str | None, typer.Option(help="residual, elbo or reconstruction-probability.")
@@ -78,6 +82,7 @@ def fit(
     from pipeline.detector.artifact import check_writable
     from pipeline.detector.families import FAMILIES
 
+    model = _default_model(settings.score) if model is None else model
     names = ["ensemble", *FAMILIES]
     if model not in names:
         raise InputError(f"--model {model}: expected one of {', '.join(names)}")
@@ -91,6 +96,11 @@ def fit(
     with FitProgress(model) as progress:
         trained = train(readings, model, settings, out, progress.update)
     show_trained(trained, out)
+
+
+def _default_model(score: str) -> str:
+    """The ensemble is what measured best; scores of whole windows are made by a VAE."""
+    return "ensemble" if score == "residual" else "vae"
 
 
 @app.command()

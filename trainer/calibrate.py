@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -20,7 +21,7 @@ MAX_PEAKS = 40
 """Highest peaks that the tail is fitted to."""
 MAX_EXTRAPOLATION = 10.0
 """A history says nothing of alarms rarer than one in so many times its length."""
-NORMAL_LIMIT = 1.05
+NORMAL_LIMIT = 0.97
 """Of a score in multiples of the statistics' limits. Each limit is exceeded by one normal
 reading in a thousand, and there are several of them."""
 MAX_CANDIDATES = 500
@@ -32,6 +33,7 @@ MARGIN = 1.0 + 1e-6
 """A threshold is put this little above a score, so that the score stays below it."""
 DAY_S = 86_400.0
 COUNTED, EXTRAPOLATED, LIMIT = "counted", "extrapolated", "prediction limit"
+LimitedBy: TypeAlias = Literal["", "history", "scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class Calibration:
     expected_per_day: float
     at_most_per_day: float
     """Upper end of the one-sided 95 % interval."""
-    is_shown: bool
-    """Whether the history is long enough to show the rate that was asked for."""
+    limited_by: LimitedBy
+    """Why the rate asked for is not promised: `history` is too short to show it; `scores`
+    make no more incidents before these melt into one. Empty where nothing is in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,12 @@ def calibrate(
     unit_days = scores.unit_days()
     n_asked = false_alarms_per_day * unit_days
     if n_asked >= MIN_EXPECTED or unit_days == 0:
-        method, threshold = COUNTED, _by_counting(scores, rule, n_asked)
+        method = COUNTED
+        threshold, limited_by = _by_counting(scores, rule, n_asked)
     else:
-        method, threshold = _beyond_counting(scores, rule, n_asked)
+        method, threshold, limited_by = _beyond_counting(scores, rule, n_asked)
+    if unit_days == 0 or n_asked < 1.0:
+        limited_by = "history"
     n = count_incidents(scores.score_B, scores.series_B, threshold, rule)
     # Of a history with few or no false alarms, the posterior mean by Jeffreys' prior.
     n_expected = n if method == COUNTED else n + 0.5
@@ -107,7 +113,7 @@ def calibrate(
         unit_days=unit_days,
         expected_per_day=n_expected / unit_days if unit_days else 0.0,
         at_most_per_day=n_at_most / unit_days if unit_days else math.inf,
-        is_shown=n_asked >= 1.0,
+        limited_by=limited_by,
     )
 
 
@@ -173,31 +179,35 @@ def poisson_upper(n_events: int, confidence: float = 0.95) -> float:
 
 def _beyond_counting(
     scores: HeldOutScores, rule: IncidentRule, n_asked: float
-) -> tuple[str, float]:
-    """Method and threshold where the history holds few alarms at the rate asked."""
+) -> tuple[str, float, LimitedBy]:
+    """Method, threshold and what limits it, where the history holds few alarms as asked."""
     peaks = highest_peaks(scores, rule)
     if len(peaks) < MIN_PEAKS:
-        return LIMIT, NORMAL_LIMIT
+        # Each incident has a peak. With as many as asked, a longer history would do.
+        return LIMIT, NORMAL_LIMIT, "scores" if len(peaks) < n_asked else "history"
     threshold = by_tail(peaks, max(n_asked, 1.0 / MAX_EXTRAPOLATION))
     # Less than one alarm says little: never below the limits.
     if n_asked < 1.0 and threshold < NORMAL_LIMIT:
-        return LIMIT, NORMAL_LIMIT
-    return EXTRAPOLATED, threshold
+        return LIMIT, NORMAL_LIMIT, "history"
+    return EXTRAPOLATED, threshold, ""
 
 
-def _by_counting(scores: HeldOutScores, rule: IncidentRule, n_asked: float) -> float:
-    """The lowest threshold with no more incidents than asked.
+def _by_counting(
+    scores: HeldOutScores, rule: IncidentRule, n_asked: float
+) -> tuple[float, LimitedBy]:
+    """The lowest threshold with no more incidents than asked, and what limits it.
 
     Going down from the highest score, not up: far below, all incidents melt into one.
     """
     # There are no more incidents than windows, whatever rate is asked for.
     n_allowed = math.floor(min(n_asked, len(scores.score_B)))
-    threshold = math.nan
+    n_counted, threshold = 0, math.nan
     for candidate in _candidates(scores.score_B):
-        if count_incidents(scores.score_B, scores.series_B, candidate, rule) > n_allowed:
-            break
-        threshold = candidate
-    return threshold
+        n = count_incidents(scores.score_B, scores.series_B, candidate, rule)
+        if n > n_allowed:
+            return threshold, ""
+        n_counted, threshold = n, candidate
+    return threshold, "scores" if n_counted < n_allowed else ""
 
 
 def _decisive(score_B: FloatArray, rule: IncidentRule) -> FloatArray:

@@ -129,5 +129,5 @@ def _threshold_part(calibration: Calibration, settings: TrainerSettings) -> Thre
         calibration_unit_days=calibration.unit_days,
         expected_false_alarms_per_unit_day=calibration.expected_per_day,
         at_most_false_alarms_per_unit_day=at_most if np.isfinite(at_most) else None,
-        is_shown=calibration.is_shown,
+        limited_by=calibration.limited_by,
     )

@@ -14,7 +14,9 @@ from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
 from pipeline.detector.manifest import ScalerPart
 from pipeline.detector.residual import ResidualScoring
+from trainer.calibrate import MIN_EXPECTED
 from trainer.history import listed
+from trainer.page_template import number_text
 from trainer.train import Trained
 
 
@@ -112,6 +114,15 @@ def _promise(trained: Trained) -> str:
         f"{calibration.at_most_per_day:.3g} (95 %); {calibration.n_false_alarms} in "
         f"{calibration.unit_days:.3g} unit-days of calibration, asked {asked:g}"
     )
-    if not calibration.is_shown:
-        text += "; the history is too short to show the rate asked for"
+    if calibration.limited_by == "history":
+        n_needed = number_text(MIN_EXPECTED / asked)
+        text += (
+            "; the history is too short to show the rate asked for, which takes up to "
+            f"{n_needed} unit-days"
+        )
+    if calibration.limited_by == "scores":
+        text += (
+            "; the rate asked for is more than these scores can make before incidents melt "
+            "into one"
+        )
     return text

@@ -49,7 +49,7 @@ class TrainerSettings(SourcedSettings):
     """What scores are made of. The last two are of whole windows, by a VAE."""
 
     max_span: int = Field(default=32, ge=1)
-    """Longest time scale of a score: 1, 8 or 32 readings. With 1 each residual counts
+    """Longest time scale of a score: 1, 4, 8 or 32 readings. With 1 each residual counts
     alone, and half as much is kept of each unit."""
 
     batch_windows: int = Field(default=128, ge=1)
@@ -64,7 +64,7 @@ class TrainerSettings(SourcedSettings):
     false_alarms_per_day: float = Field(default=1.0, gt=0)
     """False alarms to accept, in incidents per unit and day."""
 
-    trigger: str = "3/4"
+    trigger: str = "2/3"
     """k/n: k of the last n scores at or above the threshold open an incident."""
 
     recovery: int = Field(default=15, ge=1)

@@ -9,14 +9,10 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.window import Windows
-from trainer.history import History, listed
+from trainer.history import History
 
 MIN_TRAINING_WINDOWS = 32
 MIN_HELD_OUT_WINDOWS = 8
-MIN_VALUES = 10
-MIN_VALUES_SHARE = 0.01
-"""A sensor with fewer values than this, in number or as a share of the rows, is left out:
-nothing is learned of it, and a mean or scale of so few means nothing."""
 
 
 class HeldOut(NamedTuple):
@@ -59,6 +55,11 @@ class Folds:
         n_held_out = sum(len(fold.held_out.windows) for fold in self.folds)
         return {"training": round(n_training), "held out": n_held_out}
 
+    def fewest_windows(self) -> tuple[int, int]:
+        """Training windows, and held-out ones, of the fold that has the fewest of each."""
+        n_training = min(len(fold.training) for fold in self.folds)
+        return n_training, min(len(fold.held_out.windows) for fold in self.folds)
+
     def over(self, values_NF: FloatArray) -> "Folds":
         """The same folds over other values of the same rows."""
         return replace(
@@ -82,8 +83,9 @@ def split(
 
     Scores of what a network trained on say little of how it will score what it has not
     seen. Of one fold only, the end of each series is held out: what live readings will be
-    most like. Windows that touch a labelled reading are left out everywhere. Each unit is
-    cut at its own shares, so that units that came late or left early are in all folds.
+    most like. Windows that touch a labelled reading are left out everywhere, and each unit
+    is cut at equal shares of what is left of it. So units that came late or left early are
+    in all folds, and no fold is all labels.
 
     Args:
         history: N readings.
@@ -94,20 +96,39 @@ def split(
         held_out_fraction: share of each series that is held out, of one fold.
 
     Raises:
-        InputError: too few windows; says how many rows are needed.
+        InputError: too few windows; says whether by labels, or how many rows are needed.
     """
+    share = held_out_fraction if n_folds == 1 else 1.0 / n_folds
+    folds = _cut(history, length, stride, n_folds, share)
+    if _is_enough(folds):
+        return folds
+    if history.label_N.all():
+        raise InputError(
+            "every row is labelled as anomalous; a detector learns from those with label 0"
+        )
+    unlabelled = replace(history, label_N=np.zeros_like(history.label_N))
+    if _is_enough(_cut(unlabelled, length, stride, n_folds, share)):
+        raise InputError(_too_much_labelled(history, folds))
+    raise InputError(_too_short(history, folds, length, stride, share))
+
+
+def _cut(history: History, length: int, stride: int, n_folds: int, share: float) -> Folds:
     # A window is clean if no label is among its readings.
     n_labels_before = np.concatenate([[0], np.cumsum(history.label_N)])
-    share = held_out_fraction if n_folds == 1 else 1.0 / n_folds
     bounds_U2 = np.stack([history.begin_U[:-1], history.begin_U[1:]], axis=1)
-    is_long_U = np.floor((bounds_U2[:, 1] - bounds_U2[:, 0]) * share) >= length
+    clean = [_clean(a, b, length, 1, n_labels_before) for a, b in bounds_U2.tolist()]
+    in_clean_N = _covered(Windows(history.values_NF, _joined(clean), length))
+    kept_K = np.flatnonzero(in_clean_N)
+    kept_U2 = np.searchsorted(kept_K, bounds_U2)
+    is_long_U = _is_long(kept_U2, share, length)
     folds: list[Fold] = []
     n_series = 0
     for number in range(n_folds):
         training, held_out, units = [], [], []
         for unit in np.flatnonzero(is_long_U).tolist():
             begin, end = bounds_U2[unit].tolist()
-            first, last = _held_out_span(begin, end, number, n_folds, share)
+            kept_of_unit = kept_K[slice(*kept_U2[unit])]
+            first, last = _held_out_span(kept_of_unit, number, n_folds, share)
             spans = ((begin, first), (last, end))
             training += [_clean(a, b, length, stride, n_labels_before) for a, b in spans]
             held_out.append(_clean(first, last, length, 1, n_labels_before))
@@ -125,15 +146,10 @@ def split(
                 HeldOut(windows, series_B, unit_B, time_s_B),
             )
         )
-    _check_enough(history, folds, length, stride, share)
-    used_N = np.logical_or.reduce(
-        [
-            _covered(part)
-            for fold in folds
-            for part in (fold.training, fold.held_out.windows)
-        ]
-    )
-    too_short_N = np.repeat(~is_long_U, np.diff(history.begin_U))
+    parts = [part for fold in folds for part in (fold.training, fold.held_out.windows)]
+    used_N = np.logical_or.reduce([_covered(part) for part in parts])
+    n_of_unit = np.diff(history.begin_U)
+    would_do_U = _is_long(bounds_U2, share, length)
     return Folds(
         folds=folds,
         used_N=used_N,
@@ -141,62 +157,32 @@ def split(
             ~used_N,
             {
                 "labelled as anomalous": history.label_N,
-                "unit too short": too_short_N,
+                "unit too short": np.repeat(~would_do_U, n_of_unit),
+                "unit too short without its labelled rows": np.repeat(
+                    ~is_long_U, n_of_unit
+                ),
                 "in no whole window": ~used_N,
             },
         ),
     )
 
 
-def without_unseen_sensors(history: History, folds: Folds) -> tuple[History, Folds]:
-    """Leave out sensors with no values in the rows used, or next to none.
-
-    A sensor that is scaled by nothing would have a huge error whatever it shows, and a
-    threshold above that is blind to everything else.
-
-    Raises:
-        InputError: no sensor is left.
-    """
-    n_rows = int(folds.used_N.sum())
-    n_values_F = (~np.isnan(history.values_NF[folds.used_N])).sum(axis=0)
-    n_needed = max(MIN_VALUES, math.ceil(MIN_VALUES_SHARE * n_rows))
-    too_few = f"fewer than {n_needed} values in the {n_rows:,} rows used"
-    return without_sensors(history, folds, n_values_F < n_needed, too_few)
-
-
-def without_sensors(
-    history: History, folds: Folds, out_F: BoolArray, reason: str
-) -> tuple[History, Folds]:
-    """Leave out these sensors, and note why.
-
-    Raises:
-        InputError: no sensor is left.
-    """
-    if not out_F.any():
-        return history, folds
-    names = [s for s, out in zip(history.sensors, out_F, strict=True) if out]
-    if out_F.all():
-        raise InputError(
-            f"every sensor has {reason}, so there is nothing to learn from: {listed(names)}"
-        )
-    kept = replace(
-        history,
-        sensors=tuple(s for s in history.sensors if s not in set(names)),
-        values_NF=history.values_NF[:, ~out_F],
-        notes=[*history.notes, f"sensors left out, {reason}: {listed(names)}"],
-    )
-    return kept, folds.over(kept.values_NF)
+def _is_long(bounds_U2: IntArray, share: float, length: int) -> BoolArray:
+    """Whether so many readings of each unit hold a window in the share held out."""
+    n_readings_U = bounds_U2[:, 1] - bounds_U2[:, 0]
+    return np.asarray(np.floor(n_readings_U * share) >= length)
 
 
 def _held_out_span(
-    begin: int, end: int, number: int, n_folds: int, share: float
+    kept_K: IntArray, number: int, n_folds: int, share: float
 ) -> tuple[int, int]:
-    n_readings = end - begin
+    """The readings [first, last) that a fold holds out, of those kept of a unit."""
+    n_kept = len(kept_K)
+    end = int(kept_K[-1]) + 1
     if n_folds == 1:
-        return end - int(n_readings * share), end
-    return begin + n_readings * number // n_folds, begin + n_readings * (
-        number + 1
-    ) // n_folds
+        return int(kept_K[n_kept - int(n_kept * share)]), end
+    first, last = n_kept * number // n_folds, n_kept * (number + 1) // n_folds
+    return int(kept_K[first]), end if last == n_kept else int(kept_K[last])
 
 
 def _clean(
@@ -225,23 +211,38 @@ def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, 
     return {reason: n for reason, n in n_of.items() if n}
 
 
-def _check_enough(
-    history: History, folds: list[Fold], length: int, stride: int, share: float
-) -> None:
-    n_held_out = min(len(fold.held_out.windows) for fold in folds)
-    n_training = min(len(fold.training) for fold in folds)
-    if n_held_out >= MIN_HELD_OUT_WINDOWS and n_training >= MIN_TRAINING_WINDOWS:
-        return
+def _is_enough(folds: Folds) -> bool:
+    n_training, n_held_out = folds.fewest_windows()
+    return n_held_out >= MIN_HELD_OUT_WINDOWS and n_training >= MIN_TRAINING_WINDOWS
+
+
+def _too_much_labelled(history: History, folds: Folds) -> str:
+    n_labelled = int(history.label_N.sum())
+    return (
+        f"of {len(history):,} rows {n_labelled:,} are labelled as anomalous, too many: "
+        f"{_holds(folds)}. Give more rows that are not, or a smaller --window"
+    )
+
+
+def _too_short(
+    history: History, folds: Folds, length: int, stride: int, share: float
+) -> str:
     # What a member trains on may lie on both sides of what is held out from it.
     n_to_train_on = (2 * length + stride * MIN_TRAINING_WINDOWS) / (1.0 - share)
     n_needed = math.ceil(max((length + MIN_HELD_OUT_WINDOWS - 1) / share, n_to_train_on))
     longest = int(np.diff(history.begin_U).max())
-    raise InputError(
-        f"the history is too short: a fold holds {n_training} windows without a label to "
-        f"train on and {n_held_out} held out, {MIN_TRAINING_WINDOWS} and "
-        f"{MIN_HELD_OUT_WINDOWS} are needed. With windows of {length} a unit needs about "
-        f"{n_needed} rows; the longest has {longest}. Give more history, or a smaller "
-        "--window"
+    return (
+        f"the history is too short: {_holds(folds)}. With windows of {length} a unit needs "
+        f"about {n_needed} rows; the longest has {longest}. Give more history, or a "
+        "smaller --window"
+    )
+
+
+def _holds(folds: Folds) -> str:
+    n_training, n_held_out = folds.fewest_windows()
+    return (
+        f"a fold holds {n_training} windows without a label to train on and {n_held_out} "
+        f"held out, {MIN_TRAINING_WINDOWS} and {MIN_HELD_OUT_WINDOWS} are needed"
     )
 
 

@@ -19,12 +19,15 @@ STATISTICS: tuple[tuple[Kind, int], ...] = (
     ("burst", 1),
     ("burst", 8),
     ("burst", 32),
-    ("shift", 8),
+    ("shift", 4),
     ("shift", 32),
 )
 """Kinds and spans in readings."""
 NORMAL_SHARE = 0.999
 """Of normal readings below a statistic's limit."""
+LONG_BURST_MARGIN = 1.15
+"""On the limits of bursts over several readings: a short history says too little of how the
+noise of sensors swells and ebbs together."""
 MIN_SCALE = 0.02
 """Of a residual, in standard deviations of its sensor."""
 N_DRIFT_BLOCKS = 8
@@ -69,16 +72,22 @@ def fit_residual_scoring(
         scale_F = np.sqrt(variance_F + least**2 + wander_F**2).astype(np.float32)
         unlimited = Statistic(kind, span, scale_F, np.zeros_like(scale_F), 1.0)
         loss_BF = unlimited.losses(residual_BF)[is_whole_B]
+        limit = prediction_limit(unlimited.level(loss_BF), n_rows / (2 * span))
         statistics.append(
             Statistic(
                 kind,
                 span,
                 scale_F,
                 typical_F=loss_BF.mean(axis=0, dtype=np.float64).astype(np.float32),
-                limit=prediction_limit(unlimited.level(loss_BF), n_rows / (2 * span)),
+                limit=margin(kind, span) * limit,
             )
         )
     return ResidualScoring(trust_F, is_scored_F, tuple(statistics))
+
+
+def margin(kind: Kind, span: int) -> float:
+    """What a statistic's prediction limit is multiplied by."""
+    return LONG_BURST_MARGIN if kind == "burst" and span > 1 else 1.0
 
 
 def fit_elbo_scoring(measure_BC: FloatArray, has_kl: bool, window: int) -> ElboScoring:

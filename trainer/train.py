@@ -32,7 +32,8 @@ from trainer.manifest import manifest_of
 from trainer.roles import roles
 from trainer.scaling import choose_scaling
 from trainer.settings import TrainerSettings
-from trainer.split import Folds, split, without_sensors, without_unseen_sensors
+from trainer.split import Folds, split
+from trainer.split_sensors import without_sensors, without_unseen_sensors
 from trainer.surprise import drift, explained, fit_elbo_scoring, fit_residual_scoring
 
 ENSEMBLE = "ensemble"

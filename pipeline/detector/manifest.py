@@ -97,8 +97,9 @@ class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expected_false_alarms_per_unit_day: float
     at_most_false_alarms_per_unit_day: float | None
     """Upper end of the rate's one-sided 95 % Poisson interval; None if unknown."""
-    is_shown: bool
-    """Whether the calibration part is long enough to show the rate that was asked for."""
+    limited_by: Literal["", "history", "scores"]
+    """Why the rate asked for is not promised: too short a history to show it, or scores
+    that make no more incidents before these melt into one. Empty where it is promised."""
 
 
 class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

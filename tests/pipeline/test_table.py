@@ -17,30 +17,6 @@ from pipeline.table import ONLY_UNIT, Table, read_table
 ROWS = "time,unit,pressure,flow\n60,a,1.5,10\n120,b,,20\n180,a,2.5,30\n"
 
 
-@pytest.fixture
-def csv(tmp_path: Path) -> Callable[[str], Table]:
-    """Reads a text as a CSV file."""
-
-    def read(text: str) -> Table:
-        path = tmp_path / "history.csv"
-        path.write_text(text)
-        return read_table(path)
-
-    return read
-
-
-@pytest.fixture
-def parquet(tmp_path: Path) -> Callable[[dict[str, object]], Table]:
-    """Reads columns as a Parquet file."""
-
-    def read(columns: dict[str, object]) -> Table:
-        path = tmp_path / "history.parquet"
-        pa.parquet.write_table(pa.table(columns), path)
-        return read_table(path)
-
-    return read
-
-
 def assert_is_rows(table: Table) -> None:
     assert table.sensors == ("pressure", "flow")
     assert [table.units[u] for u in table.unit_N] == ["a", "b", "a"]
@@ -128,41 +104,9 @@ def test_a_table_without_units_is_of_one(csv: Callable[[str], Table]) -> None:
     assert table.unit_N.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("unit", ["7", "NA", "nan", "null", "true"])
+@pytest.mark.parametrize("unit", ["7", "NA", "nan", "null", "true", 256 * "é"])
 def test_a_unit_may_have_any_name(unit: str, csv: Callable[[str], Table]) -> None:
     assert csv(f"time,unit,p\n1,{unit},1\n").units == (unit,)
-
-
-def test_a_column_of_text_is_left_out_and_told_of(csv: Callable[[str], Table]) -> None:
-    table = csv("time,p,state\n1,1,on\n2,2,off\n3,3,on\n")
-
-    assert table.sensors == ("p",)
-    assert table.notes == ["column 'state' left out: it is text"]
-
-
-def test_a_word_among_numbers_is_a_missing_value(csv: Callable[[str], Table]) -> None:
-    table = csv("time,p,q\n1,1,7\n2,broken,8\n3,3,9\n")
-
-    np.testing.assert_array_equal(table.values_NF, [[1, 7], [math.nan, 8], [3, 9]])
-    assert table.notes == ["column 'p': 1 values are no numbers: missing"]
-
-
-@pytest.mark.parametrize("text", ["inf", "-inf", "1e39", "1e400"])
-def test_an_infinite_value_is_missing(text: str, csv: Callable[[str], Table]) -> None:
-    table = csv(f"time,p\n1,{text}\n2,2\n")
-
-    np.testing.assert_array_equal(table.values_NF, [[math.nan], [2]])
-    assert table.notes == ["column 'p': 1 infinite values: missing"]
-
-
-@pytest.mark.parametrize("text", ["", "NaN", "nan", "NA", "null"])
-def test_a_value_that_says_it_is_none_is_missing(
-    text: str, csv: Callable[[str], Table]
-) -> None:
-    table = csv(f"time,p\n1,{text}\n2,2\n")
-
-    np.testing.assert_array_equal(table.values_NF, [[math.nan], [2]])
-    assert table.notes == []
 
 
 def test_fractions_far_below_whole_numbers_are_read(csv: Callable[[str], Table]) -> None:
@@ -183,7 +127,11 @@ def test_fractions_far_below_whole_numbers_are_read(csv: Callable[[str], Table])
         ("time,p\n1,1\n-5,2\n", "row 2: time: .* got -5"),
         ("time,p\n1,1\ninf,2\n", "row 2: time: .* got inf"),
         ("time,p\n1,1\n,2\n", "row 2: time: expected ISO 8601 .* got ''"),
-        ("time,unit,p\n1,a,1\n2,,2\n", "row 2: expected a unit, got nothing"),
+        ("time,unit,p\n1,a,1\n2,,2\n", "row 2: expected a unit, got nothing; name every"),
+        (
+            f"time,unit,p\n1,a,1\n2,{257 * 'é'},2\n",
+            "row 2: expected a unit of at most 256 characters, got 257; give it a shorter",
+        ),
         ("time,p,label\n1,1,0\n2,2,7\n", "row 2: label: expected 0 or 1, got 7"),
         ("time,p,label\n1,1,0\n2,2,\n", "row 2: label: expected 0 or 1, got nan"),
         ("time,p,label\n1,1,0\n2,2,bad\n", "column 'label'"),
@@ -230,21 +178,3 @@ def test_labels_are_0_or_1(
     assert table.label_N is not None
     assert table.label_N.tolist() == [False, True, False]
     assert table.sensors == ("p",)
-
-
-def test_parquet_columns_of_every_kind_of_number_are_sensors(
-    parquet: Callable[[dict[str, object]], Table],
-) -> None:
-    table = parquet(
-        {
-            "time": [1, 2],
-            "whole": pa.array([1, None], pa.int16()),
-            "switch": pa.array([True, False]),
-            "single": pa.array([0.5, math.inf], pa.float32()),
-            "days": pa.array([date(2020, 1, 1)] * 2),
-        }
-    )
-
-    assert table.sensors == ("whole", "switch", "single")
-    np.testing.assert_array_equal(table.values_NF, [[1, 1, 0.5], [math.nan, 0, math.nan]])
-    assert any("'days' left out" in note for note in table.notes)

@@ -69,6 +69,24 @@ def test_a_rate_that_normal_readings_never_reach_leaves_most_of_them_below() -> 
     found = calibrate(held_out_scores(score_B), RULE, false_alarms_per_day=1e6)
 
     assert (score_B >= found.threshold).mean() <= 0.1
+    assert found.limited_by == "scores"
+
+
+@pytest.mark.parametrize(
+    ("per_day", "limited_by"),
+    [(0.001, "history"), (0.1, "history"), (1.0, ""), (10.0, ""), (1_000.0, "scores")],
+)
+def test_a_rate_that_cannot_be_promised_says_what_is_in_the_way(
+    per_day: float, limited_by: str
+) -> None:
+    # Seven days, in which no more than 144 readings a day can be incidents.
+    held_out = held_out_scores(gamma(1_000))
+
+    found = calibrate(held_out, RULE, per_day)
+
+    assert found.limited_by == limited_by
+    is_promised = found.expected_per_day == pytest.approx(per_day, rel=0.2)
+    assert is_promised or limited_by != ""
 
 
 def test_the_score_above_which_nothing_more_is_allowed_stays_below() -> None:
@@ -82,7 +100,7 @@ def test_the_score_above_which_nothing_more_is_allowed_stays_below() -> None:
     assert (found.n_false_alarms, found.unit_days) == (10, 10.0)
     assert found.expected_per_day == pytest.approx(1.0)
     assert found.at_most_per_day == pytest.approx(1.696, abs=1e-3)
-    assert found.is_shown
+    assert found.limited_by == ""
 
 
 def test_below_the_highest_rate_all_incidents_melt_into_one_and_are_not_mistaken() -> None:
@@ -122,7 +140,7 @@ def test_readings_that_follow_no_other_show_no_rate() -> None:
 
     assert found.threshold > 3.0
     assert (found.expected_per_day, found.at_most_per_day) == (0.0, math.inf)
-    assert not found.is_shown
+    assert found.limited_by == "history"
 
 
 def test_units_of_different_steps_count_for_as_long_as_they_were_watched() -> None:

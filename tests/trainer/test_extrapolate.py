@@ -92,7 +92,7 @@ def test_beyond_the_longest_extrapolation_nothing_rarer_is_promised(
     assert found.method == EXTRAPOLATED
     assert found.threshold == at_most.threshold
     assert found.expected_per_day == pytest.approx(rarest)
-    assert not found.is_shown
+    assert found.limited_by == "history"
 
 
 def test_without_peaks_the_threshold_is_the_limit_of_normal_readings() -> None:
@@ -103,13 +103,18 @@ def test_without_peaks_the_threshold_is_the_limit_of_normal_readings() -> None:
     # The mean of what none in two days leaves to expect, by Jeffreys' prior.
     assert (found.n_false_alarms, found.expected_per_day) == (0, 0.25)
     assert found.at_most_per_day == pytest.approx(2.9957 / 2, rel=1e-3)
+    # Scores without a peak make no incident, however long the history.
+    assert found.limited_by == "scores"
 
 
 def test_with_few_peaks_it_is_the_limit_too() -> None:
     score_B = np.full(289, 0.3, np.float32)
     score_B[20:289:60] = 4.0
 
-    assert calibrate(held_out_scores(score_B), ALONE, 1.0).method == LIMIT
+    found = calibrate(held_out_scores(score_B), ALONE, 1.0)
+
+    # Two are asked of five peaks: a longer history would have enough to place the rate.
+    assert (found.method, found.limited_by) == (LIMIT, "history")
 
 
 def test_less_than_one_alarm_never_takes_the_threshold_below_the_limit() -> None:

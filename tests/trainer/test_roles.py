@@ -52,6 +52,13 @@ def test_beside_a_sensor_of_more_values_any_two_are_a_flag(flag: list[float]) ->
     assert not found.is_left_out_F.any()
 
 
+def test_a_sensor_that_once_showed_another_value_is_none() -> None:
+    once = [0.5] * 4_000 + [1.0]
+    found = roles_of(MOVING * 1_000 + [5.0], once)
+
+    assert found.is_scored_F.all()
+
+
 def test_beside_flags_alone_two_other_values_are_a_sensor() -> None:
     assert roles_of(FLAG, [1.0, 2.0, 2.0, 1.0]).is_scored_F.tolist() == [False, True]
 

@@ -9,35 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.records import FloatArray
-from pipeline.window import Windows
-from tests import builders
+from tests.trainer.folding import LENGTH, counting, folds_of, positions, readings_of
 from trainer.history import History
-from trainer.split import Folds, split
-
-LENGTH = 8
-
-
-def counting(n_of_unit: list[int], labelled: list[int] | None = None) -> History:
-    """History whose only sensor counts its readings."""
-    values_NF: FloatArray = np.arange(sum(n_of_unit), dtype=np.float32)[:, None]
-    return builders.history(values_NF, n_of_unit, labelled or [])
-
-
-def folds_of(
-    history: History, length: int = LENGTH, stride: int = 1, n_folds: int = 4
-) -> Folds:
-    return split(history, length, stride, n_folds, held_out_fraction=0.25)
-
-
-def positions(windows: Windows) -> list[list[int]]:
-    """The readings of each window."""
-    windows_BT: FloatArray = windows.gather(slice(None))[:, :, 0]
-    return [window_T.astype(int).tolist() for window_T in windows_BT]
-
-
-def readings_of(windows: Windows) -> set[int]:
-    return {n for window in positions(windows) for n in window}
+from trainer.split import Folds
 
 
 def unit_of(history: History) -> list[int]:
@@ -83,17 +57,22 @@ def test_every_clean_reading_is_held_out_once_but_near_the_edges_of_folds(
 
     expected = []
     for begin, end in itertools.pairwise(history.begin_U.tolist()):
-        n = end - begin
-        edges = [begin + n * k // n_folds for k in range(n_folds + 1)]
-        if n_folds == 1:
-            edges[0] = end - int(0.25 * n)
+        windows = [
+            range(i, i + length)
+            for i in range(begin, end - length + 1)
+            if not history.label_N[i : i + length].any()
+        ]
+        kept = sorted(set(itertools.chain(*windows)))
+        n = len(kept)
         if int(0.25 * n if n_folds == 1 else n / n_folds) < length:
             continue
-        for first, last in itertools.pairwise(edges):
+        edges = [*kept, end]
+        ranks = [n * k // n_folds for k in range(n_folds + 1)]
+        if n_folds == 1:
+            ranks[0] = n - int(0.25 * n)
+        for first, last in itertools.pairwise(ranks):
             expected += [
-                i
-                for i in range(first + length - 1, last)
-                if not history.label_N[i - length + 1 : i + 1].any()
+                w[-1] for w in windows if edges[first] <= w[0] and w[-1] < edges[last]
             ]
 
     assert sorted(newest) == sorted(expected)
@@ -209,12 +188,6 @@ def test_windows_are_counted_over_all_folds() -> None:
     assert n_windows == {"training": round(n_training), "held out": n_held_out}
 
 
-def test_a_label_breaks_a_series() -> None:
-    series = [f.held_out.series_B for f in folds_of(counting([400], [150])).folds]
-
-    assert [np.unique(series_B).tolist() for series_B in series] == [[0], [1, 2], [3], [4]]
-
-
 @pytest.mark.parametrize("n_readings", [1, 5, 40, 59])
 @pytest.mark.parametrize("stride", [1, 10])
 @pytest.mark.parametrize("n_folds", [1, 2, 4, 16])
@@ -229,8 +202,3 @@ def test_history_too_short_says_how_many_rows_would_do(
     assert needed is not None
     assert int(needed[2]) == n_readings
     folds_of(counting([int(needed[1])]), stride=stride, n_folds=n_folds)  # raises nothing
-
-
-def test_history_that_is_all_labelled_is_too_short() -> None:
-    with pytest.raises(InputError, match="0 windows without a label to train on and 0"):
-        folds_of(counting([500], labelled=list(range(500))))

@@ -6,7 +6,8 @@ import pytest
 from pipeline.errors import InputError
 from tests import builders
 from trainer.history import History
-from trainer.split import Folds, split, without_sensors, without_unseen_sensors
+from trainer.split import Folds, split
+from trainer.split_sensors import without_sensors, without_unseen_sensors
 
 N_READINGS = 1_000
 

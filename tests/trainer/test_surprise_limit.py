@@ -11,7 +11,7 @@ from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.residual import Statistic
 from pipeline.records import FloatArray
 from tests.trainer.residuals import fitted, normal, rows
-from trainer.surprise import fit_elbo_scoring, prediction_limit
+from trainer.surprise import fit_elbo_scoring, margin, prediction_limit
 
 
 def levels(statistic: Statistic, residual_BF: FloatArray) -> FloatArray:
@@ -23,7 +23,8 @@ def test_of_about_a_thousand_normal_readings_one_exceeds_the_limit() -> None:
     fresh_BF = normal(100_000, n_sensors=80, seed=1)
 
     for statistic in scoring.statistics:
-        share = np.mean(levels(statistic, fresh_BF) > statistic.limit)
+        limit = statistic.limit / margin(statistic.kind, statistic.span)
+        share = np.mean(levels(statistic, fresh_BF) > limit)
         assert 0.001 / 5 < share < 0.001 * 5
 
 
@@ -67,6 +68,7 @@ def test_readings_count_as_independent_twice_a_span_apart() -> None:
     for statistic in fitted(rows(residual_BF)).statistics:
         level_B = levels(statistic, residual_BF)
         expected = prediction_limit(level_B, 1_000 / (2 * statistic.span))
+        expected *= margin(statistic.kind, statistic.span)
         assert statistic.limit == pytest.approx(expected, rel=1e-5)
 
 

@@ -34,7 +34,7 @@ def test_what_was_trained_is_what_is_loaded(model: str, score: str, tmp_path: Pa
     assert (manifest.training.n_rows, manifest.training.n_units) == (400, 2)
     assert manifest.training.n_windows == outcome.folds.n_windows()
     assert manifest.training.n_steps == QUICK.steps
-    assert manifest.incident.trigger == (3, 4)
+    assert manifest.incident.trigger == (2, 3)
 
 
 @pytest.mark.parametrize("model", [ENSEMBLE, "ae", "dae", "conv", "gru"])
