@@ -8,9 +8,9 @@ from scipy import stats
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.residual import (
     Kind,
+    Residuals,
     ResidualScoring,
     Statistic,
-    trailing_mean,
 )
 from pipeline.records import BoolArray, FloatArray, IntArray
 from trainer.held_out import Rows
@@ -55,14 +55,16 @@ def fit_residual_scoring(
     # A sensor that wandered within the history will wander on: its residuals are
     # discounted, softly, by how far. Leaving it out would lose its faults altogether.
     wander_F = DRIFT_WEIGHT * np.maximum(drift_F[is_scored_F] - TOLERATED_DRIFT, 0.0)
-    n_rows = len(residual_BF)
+    n_rows, residuals = len(residual_BF), Residuals(residual_BF)
     share_F = np.maximum(rows.is_observed_BF[:, is_scored_F].mean(axis=0), 1.0 / n_rows)
     statistics = []
     for kind, span in STATISTICS:
         is_whole_B = rows.n_before_B >= span - 1
         if span > max_span or is_whole_B.sum() < MIN_VALUES:
             continue
-        smooth_BF = residual_BF if kind == "burst" else trailing_mean(residual_BF, span)
+        smooth_BF = (
+            residual_BF if kind == "burst" else residuals.sums.mean(span, slice(None))
+        )
         is_counted_B = is_whole_B if kind == "shift" else np.ones_like(is_whole_B)
         # Beside what was seen, at least the noise that so many readings leave.
         least = MIN_SCALE if kind == "burst" else MIN_SCALE / math.sqrt(span)
@@ -71,7 +73,7 @@ def fit_residual_scoring(
         variance_F = square_BF.mean(axis=0) / share_F
         scale_F = np.sqrt(variance_F + least**2 + wander_F**2).astype(np.float32)
         unlimited = Statistic(kind, span, scale_F, np.zeros_like(scale_F), 1.0)
-        loss_BF = unlimited.losses(residual_BF)[is_whole_B]
+        loss_BF = unlimited.losses(residuals, np.flatnonzero(is_whole_B))
         limit = prediction_limit(unlimited.level(loss_BF), n_rows / (2 * span))
         statistics.append(
             Statistic(

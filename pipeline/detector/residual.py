@@ -39,14 +39,14 @@ class Statistic:
     limit: float
     """The level that about one normal reading in a thousand exceeds."""
 
-    def losses(self, residual_MF: FloatArray) -> FloatArray:
-        """Each sensor's Huber loss at every position, shape (M, F).
+    def losses(self, residuals: "Residuals", at: IntArray | slice) -> FloatArray:
+        """Each sensor's Huber loss at these positions, shape (B, F).
 
         The first `span` - 1 positions of a unit are of no meaning.
         """
         if self.kind == "burst":
-            return trailing_mean(huber(residual_MF / self.scale_F), self.span)
-        return huber(trailing_mean(residual_MF, self.span) / self.scale_F)
+            return residuals.losses(self.scale_F).mean(self.span, at)
+        return huber(residuals.sums.mean(self.span, at) / self.scale_F)
 
     def level(self, loss_BF: FloatArray) -> FloatArray:
         """The sensors' losses as one number, shape (B,)."""
@@ -93,11 +93,12 @@ class ResidualScoring:
         self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray
     ) -> Surprise:
         """See `Scoring`. A statistic counts once its unit has `span` residuals."""
-        residual_MF = flat_MC[:, self.is_scored_F]
+        residuals = Residuals(flat_MC[:, self.is_scored_F])
         score_B = np.zeros(len(position_B), dtype=np.float32)
-        excess_BF = np.zeros((len(position_B), residual_MF.shape[1]), dtype=np.float32)
+        n_scored = int(self.is_scored_F.sum())
+        excess_BF = np.zeros((len(position_B), n_scored), dtype=np.float32)
         for statistic in self.statistics:
-            loss_BF = statistic.losses(residual_MF)[position_B]
+            loss_BF = statistic.losses(residuals, position_B)
             level_B = statistic.level(loss_BF) / np.float32(statistic.limit)
             is_largest_B = (level_B > score_B) & (n_before_B >= statistic.span - 1)
             score_B = np.where(is_largest_B, level_B, score_B)
@@ -126,25 +127,53 @@ def huber(z: FloatArray) -> FloatArray:
     return np.asarray(clipped * (size - np.float32(0.5) * clipped))
 
 
-def trailing_mean(x_MF: FloatArray, span: int) -> FloatArray:
-    """The mean of each row and the `span` - 1 rows before it, shape (M, F).
+class TrailingSums:
+    """Sums of each row and those before it, over ever longer spans.
 
-    By doubling, so that a row's mean is the same to the last bit wherever in an array it
-    stands. The first `span` - 1 rows are of no meaning.
-
-    Raises:
-        ValueError: `span` is not a power of two.
+    By doubling: so that a sum is the same to the last bit wherever in an array its row
+    stands, and each span begins with the one before it.
     """
-    if span < 1 or span & (span - 1):
-        raise ValueError(f"a span is a power of two, got {span}")
-    total_MF = x_MF
-    n = 1
-    while n < span:
-        doubled_MF = total_MF.copy()
-        doubled_MF[n:] += total_MF[:-n]
-        total_MF = doubled_MF
-        n *= 2
-    return total_MF / np.float32(span)
+
+    def __init__(self, x_MF: FloatArray) -> None:
+        self._x_MF = x_MF
+        self._span, self._sums_MF = 1, x_MF
+
+    def mean(self, span: int, at: IntArray | slice) -> FloatArray:
+        """The mean of these rows and the `span` - 1 rows before each, shape (B, F).
+
+        Of the first `span` - 1 rows it is of no meaning.
+
+        Raises:
+            ValueError: `span` is not a power of two.
+        """
+        if span < 1 or span & (span - 1):
+            raise ValueError(f"a span is a power of two, got {span}")
+        if span < self._span:
+            self._span, self._sums_MF = 1, self._x_MF
+        while self._span < span:
+            n, sums_MF = self._span, self._sums_MF
+            doubled_MF = np.empty_like(sums_MF)
+            doubled_MF[:n] = sums_MF[:n]
+            np.add(sums_MF[n:], sums_MF[:-n], out=doubled_MF[n:])
+            self._span, self._sums_MF = 2 * n, doubled_MF
+        return np.asarray(self._sums_MF[at] / np.float32(span))
+
+
+class Residuals:
+    """Residuals of units, one unit after the other, and what statistics of one poll share
+    of the work on them."""
+
+    def __init__(self, residual_MF: FloatArray) -> None:
+        self._residual_MF = residual_MF
+        self.sums = TrailingSums(residual_MF)
+        self._losses: dict[bytes, TrailingSums] = {}
+
+    def losses(self, scale_F: FloatArray) -> TrailingSums:
+        """Of the Huber losses on this scale, which is mostly one for all bursts."""
+        key = scale_F.tobytes()
+        if key not in self._losses:
+            self._losses[key] = TrailingSums(huber(self._residual_MF / scale_F))
+        return self._losses[key]
 
 
 def row_sums(x_BF: FloatArray) -> FloatArray:

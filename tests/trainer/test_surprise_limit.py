@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.detector.elbo import ElboScoring
-from pipeline.detector.residual import Statistic
+from pipeline.detector.residual import Residuals, Statistic
 from pipeline.records import FloatArray
 from tests.trainer.residuals import fitted, normal, rows
 from trainer.surprise import fit_elbo_scoring, margin, prediction_limit
 
 
 def levels(statistic: Statistic, residual_BF: FloatArray) -> FloatArray:
-    return statistic.level(statistic.losses(residual_BF))[statistic.span - 1 :]
+    whole = slice(statistic.span - 1, None)
+    return statistic.level(statistic.losses(Residuals(residual_BF), whole))
 
 
 def test_of_about_a_thousand_normal_readings_one_exceeds_the_limit() -> None:

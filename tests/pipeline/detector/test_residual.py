@@ -12,8 +12,8 @@ from pipeline.detector.residual import (
     Kind,
     ResidualScoring,
     Statistic,
+    TrailingSums,
     huber,
-    trailing_mean,
 )
 from pipeline.records import FloatArray
 from tests.builders import residual_scoring
@@ -61,7 +61,7 @@ def test_the_loss_is_never_below_zero_and_the_same_for_both_signs(z: float) -> N
 def test_a_trailing_mean_is_the_mean_of_the_last_rows(span: int) -> None:
     x_MF = noise(300)
 
-    means_MF = trailing_mean(x_MF, span)
+    means_MF = TrailingSums(x_MF).mean(span, slice(None))
 
     expected = [x_MF[m + 1 - span : m + 1].mean(axis=0) for m in range(span - 1, 300)]
     np.testing.assert_allclose(means_MF[span - 1 :], expected, rtol=1e-4, atol=1e-5)
@@ -70,13 +70,25 @@ def test_a_trailing_mean_is_the_mean_of_the_last_rows(span: int) -> None:
 @pytest.mark.parametrize("span", [-4, 0, 3, 6, 4095])
 def test_a_trailing_mean_is_over_a_power_of_two(span: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        trailing_mean(noise(10), span)
+        TrailingSums(noise(10)).mean(span, slice(None))
+
+
+@given(spans=st.lists(st.sampled_from([1, 2, 4, 8, 16]), max_size=6))
+def test_a_trailing_mean_is_the_same_whatever_was_asked_for_before(
+    spans: list[int],
+) -> None:
+    x_MF = noise(40)
+    sums = TrailingSums(x_MF)
+
+    for span in spans:
+        alone_MF = TrailingSums(x_MF).mean(span, slice(None))
+        np.testing.assert_array_equal(sums.mean(span, slice(None)), alone_MF)
 
 
 def test_a_trailing_mean_leaves_its_input_as_it_was() -> None:
     x_MF = noise(10)
 
-    trailing_mean(x_MF, 4)
+    TrailingSums(x_MF).mean(4, slice(None))
 
     np.testing.assert_array_equal(x_MF, noise(10))
 
