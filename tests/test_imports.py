@@ -19,6 +19,7 @@ SOURCES = {
 # Which files may import a package: those whose path begins with one of these.
 ALLOWED = {
     "kafka": ("pipeline/transport/",),
+    "confluent_kafka": ("pipeline/transport/confluent",),
     "torch": ("pipeline/score.py", "pipeline/detector/", "pipeline/run.py", "trainer/"),
     "prometheus_client": ("pipeline/metrics.py", "pipeline/health.py", "pipeline/run.py"),
     "scipy": ("trainer/",),

@@ -10,7 +10,7 @@ from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.detector.scaling import POOLED, Scaling
 from pipeline.detector.scoring import Scoring
-from pipeline.records import BoolArray, FloatArray, IntArray, Scores, group_starts
+from pipeline.records import FloatArray, IntArray, Scores, group_starts
 from pipeline.trail import Trails
 from pipeline.window import Windows, cut_windows
 
@@ -77,16 +77,12 @@ class Detector:
                 f"windows are {shape} but the detector takes "
                 f"{(self.window, len(self.sensors))}"
             )
-        # Each reading once, not once for every window that it is in.
-        line_M = POOLED if line_B is None else _line_of_readings(windows, line_B)
-        x = replace(windows, flat_MF=self.scaling.scaled(windows.flat_MF, line_M))
         n_members = sum(network.shape.n_members for network in self.networks)
         n_values = MAX_VALUES_PER_LAUNCH[self._device.type]
         n_at_once = max(1, n_values // (n_members * shape[0] * shape[1]))
-        has_gap_B = _has_gap(x)
         launches = [
-            self._launched(x.gather(part), is_whole=not has_gap_B[part].any())
-            for begin in range(0, max(len(x), 1), n_at_once)
+            self._launched(_part(windows, part), None if line_B is None else line_B[part])
+            for begin in range(0, max(len(windows), 1), n_at_once)
             for part in [slice(begin, begin + n_at_once)]
         ]
         measure_BC, expected_BF = (
@@ -101,9 +97,16 @@ class Detector:
             ),
         )
 
-    def _launched(self, x_BTF: FloatArray, is_whole: bool) -> tuple[FloatArray, FloatArray]:
+    def _launched(
+        self, windows: Windows, line_B: IntArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        # Each reading once, not once for every window that it is in.
+        line_M = POOLED if line_B is None else _line_of_readings(windows, line_B)
+        scaled_MF = self.scaling.scaled(windows.flat_MF, line_M)
+        x_BTF = replace(windows, flat_MF=scaled_MF).gather(slice(None))
         with torch.inference_mode():
             x = torch.from_numpy(x_BTF).to(self._device)
+            is_whole = not np.isnan(scaled_MF).any()
             x, observed = (x, None) if is_whole else filled(x)
             measured = self.scoring.measure(self.networks, x, observed)
         return measured.measure_BC.cpu().numpy(), measured.expected_BF.cpu().numpy()
@@ -144,15 +147,12 @@ class Detector:
         return next(self.networks[0].parameters()).device
 
 
-def _has_gap(windows: Windows) -> BoolArray:
-    """Which windows lack a value. Told by readings, of which there are fewer values."""
-    is_missing_MF = np.isnan(windows.flat_MF)
-    if not is_missing_MF.any():
-        return np.zeros(len(windows), dtype=np.bool_)
-    is_lacking_M = is_missing_MF.any(axis=1)
-    n_before = np.concatenate([[0], np.cumsum(is_lacking_M)])
-    end_B = windows.start_B + windows.length
-    return np.asarray(n_before[end_B] > n_before[windows.start_B])
+def _part(windows: Windows, part: slice) -> Windows:
+    """Some of the windows, with their readings alone."""
+    start_B = windows.start_B[part]
+    first = int(start_B.min(initial=len(windows.flat_MF)))
+    behind = int(start_B.max(initial=0)) + windows.length
+    return Windows(windows.flat_MF[first:behind], start_B - first, windows.length)
 
 
 def _line_of_readings(windows: Windows, line_B: IntArray) -> IntArray:

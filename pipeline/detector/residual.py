@@ -17,6 +17,8 @@ HUBER_KNEE = 3.0
 """In normal standard deviations. Beyond it a residual counts in proportion, not squared:
 rare, far outliers are part of what many sensors do."""
 Kind = Literal["burst", "shift"]
+PART_VALUES = 2**16
+"""Residuals that are worked on at a time: 256 KiB stay in the caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,20 @@ class ResidualScoring:
         self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray
     ) -> Surprise:
         """See `Scoring`. A statistic counts once its unit has `span` residuals."""
+        n_parts = max(1, min(flat_MC.size // PART_VALUES, len(position_B)))
+        parts = []
+        for part in np.array_split(np.arange(len(position_B)), n_parts):
+            at_B = position_B[part]
+            first, behind = (at_B[0] - self.n_memory, at_B[-1] + 1) if len(at_B) else (0, 0)
+            first = max(first, 0)
+            parts.append(
+                self._surprise(flat_MC[first:behind], at_B - first, n_before_B[part])
+            )
+        return Surprise(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _surprise(
+        self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray
+    ) -> Surprise:
         residuals = Residuals(flat_MC[:, self.is_scored_F])
         score_B = np.zeros(len(position_B), dtype=np.float32)
         n_scored = int(self.is_scored_F.sum())
@@ -122,9 +138,12 @@ def mean_newest(
 
 def huber(z: FloatArray) -> FloatArray:
     """The Huber loss of standardised residuals, >= 0."""
+    # In place: fresh memory costs more than the sums.
     size = np.abs(z)
     clipped = np.minimum(size, np.float32(HUBER_KNEE))
-    return np.asarray(clipped * (size - np.float32(0.5) * clipped))
+    size -= np.float32(0.5) * clipped
+    size *= clipped
+    return np.asarray(size)
 
 
 class TrailingSums:
@@ -137,6 +156,7 @@ class TrailingSums:
     def __init__(self, x_MF: FloatArray) -> None:
         self._x_MF = x_MF
         self._span, self._sums_MF = 1, x_MF
+        self._spare_MF: FloatArray | None = None
 
     def mean(self, span: int, at: IntArray | slice) -> FloatArray:
         """The mean of these rows and the `span` - 1 rows before each, shape (B, F).
@@ -149,12 +169,14 @@ class TrailingSums:
         if span < 1 or span & (span - 1):
             raise ValueError(f"a span is a power of two, got {span}")
         if span < self._span:
-            self._span, self._sums_MF = 1, self._x_MF
+            self._span, self._sums_MF, self._spare_MF = 1, self._x_MF, None
         while self._span < span:
             n, sums_MF = self._span, self._sums_MF
-            doubled_MF = np.empty_like(sums_MF)
+            spare_MF = self._spare_MF
+            doubled_MF = np.empty_like(sums_MF) if spare_MF is None else spare_MF
             doubled_MF[:n] = sums_MF[:n]
             np.add(sums_MF[n:], sums_MF[:-n], out=doubled_MF[n:])
+            self._spare_MF = None if n == 1 else sums_MF
             self._span, self._sums_MF = 2 * n, doubled_MF
         return np.asarray(self._sums_MF[at] / np.float32(span))
 

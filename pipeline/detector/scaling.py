@@ -61,8 +61,9 @@ class Scaling:
         """
         # What overflows is cut.
         with np.errstate(over="ignore"):
-            x_NF = (values_NF - self._mean_LF[line_N]) / self._scale_LF[line_N]
-        return np.asarray(np.clip(x_NF, -MAX_SCALED, MAX_SCALED))
+            x_NF = values_NF - self._mean_LF[line_N]
+            x_NF /= self._scale_LF[line_N]
+        return np.asarray(np.clip(x_NF, -MAX_SCALED, MAX_SCALED, out=x_NF))
 
     def unscaled(self, x_BF: FloatArray, line_B: IntArray | int = POOLED) -> FloatArray:
         """Scaled values in the sensors' own units, within the range of a float32."""

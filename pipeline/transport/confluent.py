@@ -13,10 +13,12 @@ from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
 from pipeline.transport.base import RebalanceListener
 from pipeline.transport.confluent_assignment import Assignment
+from pipeline.transport.confluent_broken import UNREADABLE, describe_unreadable
 from pipeline.transport.confluent_client import (
+    FETCHING,
     RETRIABLE,
+    commit,
     connected,
-    one_line,
     translated,
     translated_errors,
 )
@@ -30,13 +32,6 @@ __all__ = ["ConfluentConsumer", "ConfluentProducer"]
 MAX_WAIT_S = 1.0
 # What librdkafka takes for one call.
 MAX_MESSAGES = 1_000_000
-# For the first record behind a batch that cannot be read.
-LOOK_BEYOND_S = 1.0
-
-UNREADABLE = frozenset(
-    {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED}
-)
-FETCHING: Mapping[str, object] = {}
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 
@@ -93,13 +88,13 @@ class ConfluentConsumer:
         self._assigned = Assignment(listener)
         self._held: list[Any] = []
         self._unreadable: TransportError | None = None
-        self._positions: dict[Partition, int] = {}
         self._closed = False
         self._client = connected(
             confluent_kafka.Consumer,
             bootstrap_servers,
             client_options,
             connect_timeout_s,
+            topic,
             group_id=group_id,
             group_protocol="classic",
             group_instance_id=group_instance_id,
@@ -116,8 +111,8 @@ class ConfluentConsumer:
             isolation_level="read_uncommitted",
             check_crcs=True,
             allow_auto_create_topics=True,
-            # Tells of the end of a partition nothing was read from: its lag is 0.
-            enable_partition_eof=True,
+            # Not `enable.partition.eof`, to know a partition's end: up to 2.13 or later it
+            # counts as a record, and one is skipped once partitions come or go.
             **FETCHING,
         )
         assigned = self._assigned
@@ -130,8 +125,7 @@ class ConfluentConsumer:
             )
 
     def poll(self, max_records: int, timeout_s: float) -> Records:
-        if self._closed:
-            raise TransportError(f"{self._name}: consumer is closed", retriable=False)
+        self._refuse_if_closed()
         n_most = min(max_records, MAX_MESSAGES)
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -148,6 +142,7 @@ class ConfluentConsumer:
                 return records
 
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        self._refuse_if_closed()
         # Kafka checks that the member is in the group, not that the partition is the
         # member's: without this, a late commit would rewind the new owner's.
         ours = self._assigned.partitions | self._assigned.revoking
@@ -157,32 +152,23 @@ class ConfluentConsumer:
                 "reassigned to another member",
                 retriable=False,
             )
-        offsets = [TopicPartition(*p, offset) for p, offset in next_offsets.items()]
-        if not offsets:
-            return
-        timeout_s = max(0.0, timeout_s)
-        with translated_errors(self._name):
-            try:
-                committed = on_a_thread(
-                    lambda: self._client.commit(offsets=offsets, asynchronous=False),
-                    timeout_s,
-                )
-            except TimeoutError as error:
-                raise TransportError(
-                    f"{self._name}: a commit was not answered within {timeout_s:g} s",
-                    retriable=True,
-                ) from error
-        for partition in committed:
-            if partition.error is not None:
-                raise translated(self._name, partition.error)
+        if next_offsets:
+            with translated_errors(self._name):
+                commit(self._client, self._name, next_offsets, max(0.0, timeout_s))
 
     def assignment(self) -> frozenset[Partition]:
         return self._assigned.partitions
 
     def lag(self) -> Mapping[Partition, int]:
         lags: dict[Partition, int] = {}
+        if self._closed:
+            return lags
+        for partition, position in self._assigned.positions.items():
+            if (end := self._end(partition)) is not None:
+                lags[partition] = max(0, end - position)
+        return lags
         for partition in self._assigned.partitions:
-            position = self._positions.get(partition)
+            position = self._assigned.positions.get(partition)
             if position is not None and (end := self._end(partition)) is not None:
                 lags[partition] = max(0, end - position)
         return lags
@@ -195,11 +181,16 @@ class ConfluentConsumer:
         with suppress(TransportError, TimeoutError), translated_errors(self._name):
             on_a_thread(self._client.close, max(0.0, timeout_s) + GRACE_S)
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise TransportError(f"{self._name}: consumer is closed", retriable=False)
+
     def _messages(self, n_most: int, deadline_s: float) -> list[Any]:
         """Up to `n_most` messages, errors among them; waits for the first, if it has to."""
         if self._held:
-            messages, self._held = self._held[:n_most], self._held[n_most:]
-            return messages
+            held, self._held = self._held[:n_most], self._held[n_most:]
+            return held
+        messages: list[Any]
         with translated_errors(self._name):
             messages = self._client.consume(n_most, 0.0)
             wait_s = min(MAX_WAIT_S, deadline_s - time.monotonic())
@@ -213,18 +204,21 @@ class ConfluentConsumer:
 
     def _keep(self, messages: list[Any]) -> None:
         """For the next poll, less what was read of partitions that are gone."""
-        ours = self._assigned.partitions
-        self._held = [
-            m
-            for m in messages + self._held
-            if m.topic() != self._topic or Partition(m.topic(), m.partition()) in ours
-        ]
-        self._positions = {p: at for p, at in self._positions.items() if p in ours}
+        self._held = self._ours(messages + self._held)
+
+    def _ours(self, messages: list[Any]) -> list[Any]:
+        """Less what is of partitions that are not ours any more."""
+        # That of an error that is of no partition is negative.
+        numbers = {-1, *(partition.number for partition in self._assigned.partitions)}
+        if set(map(confluent_kafka.Message.partition, messages)) <= numbers:
+            return messages
+        return [m for m in messages if m.partition() in numbers]
 
     def _records(self, messages: list[Any]) -> Records:
-        ends: dict[Partition, int] = {}
+        # librdkafka hands out some that it has yet to call lost.
+        messages = self._ours(messages)
         if any(map(confluent_kafka.Message.error, messages)):
-            messages = self._without_errors(messages, ends)
+            messages = self._without_errors(messages)
         # It sorts a partition's fetches beside each other and keeps their order.
         messages.sort(key=confluent_kafka.Message.partition)
         records = as_records(messages)
@@ -233,15 +227,11 @@ class ConfluentConsumer:
             Partition(self._topic, number): record.offset + 1
             for number, record in last.items()
         }
-        self._positions.update(next_offsets)
-        for partition, end in ends.items():
-            self._positions[partition] = max(end, next_offsets.get(partition, 0))
+        self._assigned.positions.update(next_offsets)
         return Records(records=records, next_offsets=next_offsets)
 
-    def _without_errors(
-        self, messages: list[Any], ends: dict[Partition, int]
-    ) -> list[Any]:
-        """The messages that hold a record. Those of a partition's end go to `ends`.
+    def _without_errors(self, messages: list[Any]) -> list[Any]:
+        """The messages that hold a record.
 
         Raises:
             TransportError: of the first other error that does not pass by itself; the
@@ -252,14 +242,8 @@ class ConfluentConsumer:
             error = message.error()
             if error is None:
                 records.append(message)
-                continue
-            partition = Partition(message.topic(), message.partition())
-            if error.code() == KafkaError._PARTITION_EOF:
-                ends[partition] = message.offset()
             elif error.code() in UNREADABLE:
-                # librdkafka goes on behind the batch; nothing after it may be returned.
-                rest = messages[index + 1 :] + self._held
-                self._unreadable = self._cannot_read(partition, message, rest)
+                self._unreadable = self._cannot_read(message)
                 if not records:
                     raise self._unreadable
                 return records
@@ -268,32 +252,16 @@ class ConfluentConsumer:
                 raise translated(self._name, error)
         return records
 
-    def _cannot_read(
-        self, partition: Partition, message: Any, rest: list[Any]
-    ) -> TransportError:
-        offset = message.offset()
-        next_offset = self._offset_beyond(partition, offset, rest)
+    def _cannot_read(self, message: Any) -> TransportError:
+        end = self._end(Partition(message.topic(), message.partition()))
+        with translated_errors(self._name):
+            detail, next_offset = describe_unreadable(self._client, message, end)
         return TransportError(
-            f"{self._name}: {partition} offset {offset}: the record batch that ends before "
-            f"offset {next_offset} cannot be read: {one_line(message.error().str())}. "
-            f"To skip it, stop the group's workers and run: {self._skip_command} --topic "
-            f"{partition.topic}:{partition.number} --to-offset {next_offset}",
+            f"{self._name}: {detail}. To skip it, stop the group's workers and run: "
+            f"{self._skip_command} --topic {message.topic()}:{message.partition()} "
+            f"--to-offset {next_offset}",
             retriable=False,
         )
-
-    def _offset_beyond(self, partition: Partition, offset: int, rest: list[Any]) -> int:
-        """Of the first record behind a batch that cannot be read: it says no length."""
-        deadline_s = time.monotonic() + LOOK_BEYOND_S
-        while True:
-            for message in rest:
-                at = (Partition(message.topic(), message.partition()), message.offset())
-                if message.error() is None and at[0] == partition and at[1] > offset:
-                    return int(at[1])
-            if time.monotonic() >= deadline_s:
-                # Nothing: then the batch is the last there is.
-                return max(offset + 1, self._end(partition) or 0)
-            with translated_errors(self._name):
-                rest = self._client.consume(1000, GRACE_S)
 
     def _end(self, partition: Partition) -> int | None:
         """Offset of the next record to be written, as of the last fetch; asks nobody."""

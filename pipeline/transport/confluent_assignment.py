@@ -1,10 +1,15 @@
 """Which partitions are a confluent-kafka consumer's, and who is told of it."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from pipeline.records import Partition
 from pipeline.transport.base import RebalanceListener
+
+ASK_TIMEOUT_S = 1.0
 
 
 class Assignment:
@@ -22,6 +27,8 @@ class Assignment:
         self.has_changed = False
         """Whether partitions came or went. For the poll to set back."""
         self.partitions: frozenset[Partition] = frozenset()
+        self.positions: dict[Partition, int] = {}
+        """How far each was read; those of which that is known."""
         self.revoking: frozenset[Partition] = frozenset()
         """No longer among `partitions`, and still ours until the listener returns."""
 
@@ -29,14 +36,22 @@ class Assignment:
         new = _partitions(assigned)
         self.partitions |= new
         self.has_changed |= bool(new)
+        # Where reading begins is nowhere to be had until a record has come, and of a quiet
+        # partition none does; the lag of one is known all the same.
+        with suppress(KafkaException):
+            for each in client.committed(list(assigned), timeout=ASK_TIMEOUT_S):
+                if each.offset >= 0:
+                    self.positions[Partition(each.topic, each.partition)] = each.offset
         if self._listener is not None:
             self._tell(self._listener.on_assigned, new)
 
     def on_revoke(self, client: Any, revoked: Collection[Any]) -> None:
-        # One that is not ours: librdkafka may name again what was lost before.
+        if not client.memberid():
+            # Begun while this was a member, which it no longer is: all is lost.
+            self._lose(self.partitions)
+            return
         gone = _partitions(revoked) & self.partitions
-        self.partitions -= gone
-        self.has_changed |= bool(gone)
+        self._remove(gone)
         if self._listener is not None:
             self.revoking = gone
             try:
@@ -45,11 +60,18 @@ class Assignment:
                 self.revoking = frozenset()
 
     def on_lost(self, client: Any, lost: Collection[Any]) -> None:
-        gone = _partitions(lost) & self.partitions
-        self.partitions -= gone
-        self.has_changed |= bool(gone)
+        self._lose(_partitions(lost) & self.partitions)
+
+    def _lose(self, gone: frozenset[Partition]) -> None:
+        self._remove(gone)
         if self._listener is not None:
             self._tell(self._listener.on_lost, gone)
+
+    def _remove(self, gone: frozenset[Partition]) -> None:
+        self.partitions -= gone
+        self.has_changed |= bool(gone)
+        for partition in gone:
+            self.positions.pop(partition, None)
 
     def raise_failure(self) -> None:
         """Raise what the listener raised, if it did, as it was."""

@@ -8,12 +8,11 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.errors import TransportError
 from pipeline.records import Message
 from pipeline.transport.confluent_client import (
     TOO_LARGE,
     connected,
-    one_line,
     translated,
     translated_errors,
 )
@@ -97,12 +96,12 @@ class ConfluentProducer:
 
     def send(self, messages: Sequence[Message]) -> None:
         deadline_s = time.monotonic() + self._delivery_timeout_s - self._discard_timeout_s
-        client = self._open_client(deadline_s)
+        self._open_client(deadline_s)
         name = _topics(messages, self._servers)
         try:
             with translated_errors(name):
                 for stretch in self._stretches(messages):
-                    _publish_all(client, stretch, deadline_s)
+                    self._publish(stretch, deadline_s)
         except TimeoutError as error:
             self._discard_client()
             raise TransportError(
@@ -169,6 +168,7 @@ class ConfluentProducer:
             self._servers,
             self._client_options,
             timeout_s,
+            None,
             **self._options,
         )
 
@@ -186,6 +186,51 @@ class ConfluentProducer:
             n_bytes += size_bytes
         if begin < len(messages):
             yield messages[begin:]
+
+    def _publish(self, messages: Sequence[Message], deadline_s: float) -> None:
+        """Publish one stretch, in smaller ones if a batch of it is too large.
+
+        Raises:
+            MessageTooLarge, TransportError: the first failure, with its topic.
+            TimeoutError: not done by `deadline_s`.
+        """
+        failures = self._failures(messages, deadline_s)
+        refused = [messages[index] for index in sorted(failures)]
+        for index, message in zip(sorted(failures), refused, strict=True):
+            error = failures[index]
+            if error.code() not in TOO_LARGE or len(messages) == 1:
+                raise translated(_topics([message], self._servers), error)
+        # In halves: a batch is taken or refused whole, and nothing was behind these.
+        middle = (len(refused) + 1) // 2
+        for half in (refused[:middle], refused[middle:]):
+            if half:
+                self._publish(half, deadline_s)
+
+    def _failures(
+        self, messages: Sequence[Message], deadline_s: float
+    ) -> dict[int, KafkaError]:
+        """Queue all and wait until each is acknowledged or refused; those, by index."""
+        failures: dict[int, KafkaError] = {}
+        # The client is in no local variable of a frame that a traceback may keep: its end
+        # is that of the last reference, and belongs on the thread of `_discard_client`.
+        for index, message in enumerate(messages):
+            try:
+                self._client.produce(
+                    message.topic,
+                    value=message.value,
+                    key=message.key,
+                    headers=list(message.headers) or None,
+                    timestamp=_timestamp_ms(message),
+                    on_delivery=lambda error, _, i=index: failures.update({i: error}),
+                )
+            except KafkaException as error:
+                failures[index] = error.args[0]
+        while len(self._client) > 0:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                raise TimeoutError
+            self._client.flush(min(remaining_s, MAX_WAIT_S))
+        return failures
 
     def _discard_client(self, timeout_s: float | None = None) -> None:
         client, self._client = self._client, None
@@ -205,47 +250,20 @@ class ConfluentProducer:
             on_a_thread(discard, max(0.0, timeout_s))
 
 
-def _publish_all(client: Any, messages: Sequence[Message], deadline_s: float) -> None:
-    """Publish one stretch, in smaller ones if its batches are too large.
-
-    Raises:
-        MessageTooLarge, TransportError: the first failure, with its topic.
-        KafkaException: of the client.
-        TimeoutError: not done by `deadline_s`.
-    """
-    failures = _publish(client, messages, deadline_s)
-    for index, error in sorted(failures.items()):
-        if error.code() not in TOO_LARGE or len(messages) == 1:
-            raise translated(f"topic {messages[index].topic!r}", error)
-    # In halves: a batch is taken or refused whole, and none was behind these.
-    refused = [messages[index] for index in sorted(failures)]
-    middle = (len(refused) + 1) // 2
-    for half in (refused[:middle], refused[middle:]):
-        if half:
-            _publish_all(client, half, deadline_s)
+def _timestamp_ms(message: Message) -> int:
+    # To librdkafka 0 is the present: what was sent at the epoch is a millisecond off.
+    return 0 if message.timestamp_ms is None else message.timestamp_ms or 1
 
 
-def _publish(
-    client: Any, messages: Sequence[Message], deadline_s: float
-) -> dict[int, KafkaError]:
-    """Queue all and wait until each is acknowledged or refused; those refused, by index."""
-    failures: dict[int, KafkaError] = {}
-    for index, message in enumerate(messages):
-        try:
-            client.produce(
-                message.topic,
-                value=message.value,
-                key=message.key,
-                headers=list(message.headers),
-                # To librdkafka 0 is the present.
-                timestamp=_now_ms() if message.timestamp_ms is None else ...,
-                on_delivery=lambda error, _, index=index: failures.update({index: error}),
-            )
-        except KafkaException as error:
-            failures[index] = error.args[0]
-    while len(client) > 0:
-        remaining_s = deadline_s - time.monotonic()
-        if remaining_s <= 0:
-            raise TimeoutError
-        client.flush(min(remaining_s, MAX_WAIT_S))
-    return failures
+def _size_bytes(message: Message) -> int:
+    headers_bytes = sum(
+        len(name.encode()) + len(value or b"") + FRAMING_BYTES
+        for name, value in message.headers
+    )
+    body_bytes = len(message.key or b"") + len(message.value or b"")
+    return body_bytes + headers_bytes + FRAMING_BYTES
+
+
+def _topics(messages: Sequence[Message], servers: str) -> str:
+    topics = sorted({message.topic for message in messages})
+    return f"topic {', '.join(map(repr, topics))}, Kafka {servers}"

@@ -1,11 +1,16 @@
 """Messages of confluent-kafka as records."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from pipeline.records import Headers
+
+# Not `message.headers()`: of some calls Python does not check whether what came back came
+# with an error, which then would be raised somewhere else.
+_headers_of = operator.methodcaller("headers")
 
 # In place of a header name that cannot be known any more.
 LOST_NAME = "name-not-utf-8"
@@ -30,7 +35,7 @@ class ConfluentRecord(msgspec.Struct, gc=False):
     def headers(self) -> Headers:
         """Made when asked for: few records are, and then for their dead letter."""
         try:
-            return self.message.headers() or ()
+            return _headers_of(self.message) or ()
         except SystemError as error:
             return _repaired(self.message, error)
 
@@ -45,22 +50,20 @@ def as_records(messages: Sequence[Any]) -> list[ConfluentRecord]:
     ]
 
 
-def _repaired(message: Any, error: SystemError) -> Headers:
-    """Headers among which names are not UTF-8, and a name that can be published for each.
+def _repaired(message: Any, error: BaseException) -> Headers:
+    """Headers among which names are not UTF-8, with a name that can be published for each.
 
-    confluent-kafka leaves a hole where such a name was. Of the last it tells the bytes:
+    confluent-kafka leaves a hole where such a name was. Of the first it tells the bytes:
     they become `\\xff`, backslash and all, as with kafka-python. The others are gone.
     """
-    headers = message.headers()
+    headers = _headers_of(message)
     names: list[str | None] = [
         # A hole must not be touched, but can be printed.
         None if repr(header).startswith("(<NULL>") else header[0]
         for header in headers
     ]
-    cause = error.__cause__
-    if isinstance(cause, UnicodeDecodeError) and None in names:
-        last = len(names) - 1 - names[::-1].index(None)
-        names[last] = cause.object.decode(errors="backslashreplace")
+    if None in names:
+        names[names.index(None)] = _name_that_failed(error)
     repaired = [
         (LOST_NAME if name is None else name, header[1])
         for name, header in zip(names, headers, strict=True)
@@ -68,3 +71,9 @@ def _repaired(message: Any, error: SystemError) -> Headers:
     # So that the holes are nobody else's to fall into.
     message.set_headers(repaired)
     return repaired
+
+
+def _name_that_failed(error: BaseException | None) -> str | None:
+    while error is not None and not isinstance(error, UnicodeDecodeError):
+        error = error.__cause__
+    return None if error is None else error.object.decode(errors="backslashreplace")

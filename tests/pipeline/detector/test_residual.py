@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.detector import residual
 from pipeline.detector.residual import (
     HUBER_KNEE,
     Kind,
@@ -208,3 +209,21 @@ def test_the_score_is_that_of_the_statistic_that_is_highest_over_its_limit(
 def test_scoring_remembers_as_far_back_as_its_longest_statistic_looks() -> None:
     assert residual_scoring(("burst", 1)).n_memory == 0
     assert residual_scoring(("shift", 64), ("burst", 4)).n_memory == 63
+
+
+@pytest.mark.parametrize("part_values", [1, 100, 1_000])
+def test_scores_do_not_depend_on_how_much_is_worked_on_at_a_time(
+    part_values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring = residual_scoring(("burst", 1), ("burst", 8), ("shift", 16), n_sensors=F)
+    flat_MF = noise(300)
+    # Two units, of the first of which some rows were seen before.
+    position_B = np.concatenate([np.arange(20, 150), np.arange(150, 300)])
+    n_before_B = np.concatenate([np.arange(20, 150), np.arange(150)])
+    at_once = scoring.surprise(flat_MF, position_B, n_before_B)
+
+    monkeypatch.setattr(residual, "PART_VALUES", part_values)
+    in_parts = scoring.surprise(flat_MF, position_B, n_before_B)
+
+    for column, expected in zip(in_parts, at_once, strict=True):
+        np.testing.assert_array_equal(column, expected)

@@ -12,10 +12,10 @@ import pytest
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.records import Message, Partition, Record
 from pipeline.transport.base import Consumer
+from tests.pipeline.transport.clients import CLIENTS
 from tests.support import (
     DEADLINE_S,
     POLL_TIMEOUT_S,
-    KafkaTransport,
     MemoryTransport,
     RecordingListener,
     Transport,
@@ -31,13 +31,14 @@ from tests.support import (
 )
 
 
-@pytest.fixture(params=["memory", "kafka_python"])
+@pytest.fixture(params=["memory", *CLIENTS])
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     transport: Transport
     if request.param == "memory":
         transport = MemoryTransport()
     else:
-        transport = KafkaTransport(request.getfixturevalue("kafka_bootstrap_servers"))
+        servers = request.getfixturevalue("kafka_bootstrap_servers")
+        transport = CLIENTS[request.param].transport(servers)
     yield transport
     transport.close()
 

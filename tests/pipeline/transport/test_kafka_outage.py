@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
 
 from pipeline import kafka_server
 from pipeline.errors import TransportError
 from pipeline.kafka_server import LocalKafka
 from pipeline.records import Partition
-from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+from pipeline.transport.base import Consumer, Producer
+from tests.pipeline.transport.clients import Client
 from tests.processes import hung
-from tests.support import POLL_TIMEOUT_S, numbered, read
+from tests.support import POLL_TIMEOUT_S, numbered, read, unique_name, values
 
 # Of what is bounded by a time-out, beyond it: a busy machine, not another time-out.
 SLACK_S = 1.5
@@ -30,22 +33,30 @@ def server() -> Iterator[LocalKafka]:
         yield server
 
 
-def consumer_of(server: LocalKafka) -> KafkaPythonConsumer:
-    return KafkaPythonConsumer(
-        bootstrap_servers=server.bootstrap_servers, group_id="group", topic="topic"
+def consumer_of(client: Client, server: LocalKafka) -> Consumer:
+    consumer: Consumer = client.consumer(
+        bootstrap_servers=server.bootstrap_servers, group_id=client.name, topic="topic"
     )
+    return consumer
 
 
-def producer_of(server: LocalKafka, delivery_timeout_s: float) -> KafkaPythonProducer:
-    return KafkaPythonProducer(
+def producer_of(client: Client, server: LocalKafka, delivery_timeout_s: float) -> Producer:
+    producer: Producer = client.producer(
         bootstrap_servers=server.bootstrap_servers, delivery_timeout_s=delivery_timeout_s
     )
+    return producer
+
+
+def new_topic(bootstrap_servers: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin.create_topics([NewTopic(topic, 1, replication_factor=1)])
+    admin.close()
 
 
 def test_a_commit_to_a_server_that_hangs_fails_in_time_and_may_be_tried_again(
-    server: LocalKafka,
+    client: Client, server: LocalKafka
 ) -> None:
-    consumer, producer = consumer_of(server), producer_of(server, 30.0)
+    consumer, producer = consumer_of(client, server), producer_of(client, server, 30.0)
     producer.send(numbered("topic", 1))
     next_offset = read(consumer, 1)[-1].offset + 1
     next_offsets = {Partition("topic", 0): next_offset}
@@ -64,9 +75,9 @@ def test_a_commit_to_a_server_that_hangs_fails_in_time_and_may_be_tried_again(
 
 
 def test_a_member_and_a_producer_close_in_time_though_the_server_hangs(
-    server: LocalKafka,
+    client: Client, server: LocalKafka
 ) -> None:
-    consumer, producer = consumer_of(server), producer_of(server, 30.0)
+    consumer, producer = consumer_of(client, server), producer_of(client, server, 30.0)
     producer.send(numbered("topic", 1))
     read(consumer, 1)
 
@@ -75,8 +86,10 @@ def test_a_member_and_a_producer_close_in_time_though_the_server_hangs(
         assert seconds(lambda: producer.close(0.5)) < 0.5 + SLACK_S
 
 
-def test_a_poll_returns_in_time_though_the_server_hangs(server: LocalKafka) -> None:
-    consumer = consumer_of(server)
+def test_a_poll_returns_in_time_though_the_server_hangs(
+    client: Client, server: LocalKafka
+) -> None:
+    consumer = consumer_of(client, server)
 
     with hung(server):
         assert seconds(lambda: consumer.poll(10, 0.5)) < 0.5 + SLACK_S
@@ -85,10 +98,10 @@ def test_a_poll_returns_in_time_though_the_server_hangs(server: LocalKafka) -> N
 
 
 def test_a_send_of_many_stretches_fails_in_time_though_the_server_hangs(
-    server: LocalKafka, monkeypatch: pytest.MonkeyPatch
+    client: Client, server: LocalKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KafkaPythonProducer, "MAX_QUEUED_MESSAGES", 10)
-    producer = producer_of(server, 2.0)
+    monkeypatch.setattr(client.producer, "MAX_QUEUED_MESSAGES", 10)
+    producer = producer_of(client, server, 2.0)
     producer.send(numbered("topic", 1))
 
     def send(n_messages: int) -> None:
@@ -106,10 +119,10 @@ def test_a_send_of_many_stretches_fails_in_time_though_the_server_hangs(
 
 
 def test_a_send_is_bounded_as_a_whole_and_not_by_stretch(
-    server: LocalKafka, monkeypatch: pytest.MonkeyPatch
+    client: Client, server: LocalKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KafkaPythonProducer, "MAX_QUEUED_MESSAGES", 1)
-    producer = producer_of(server, 1.0)
+    monkeypatch.setattr(client.producer, "MAX_QUEUED_MESSAGES", 1)
+    producer = producer_of(client, server, 1.0)
     producer.send(numbered("topic", 1))
 
     # Each stretch takes some ms: a server that is slow, not one that hangs.
@@ -124,9 +137,9 @@ def test_a_send_is_bounded_as_a_whole_and_not_by_stretch(
 
 
 def test_topics_are_not_said_to_be_missing_by_a_server_that_hangs(
-    server: LocalKafka,
+    client: Client, server: LocalKafka
 ) -> None:
-    producer = producer_of(server, 30.0)
+    producer = producer_of(client, server, 30.0)
 
     def check() -> None:
         with pytest.raises(TransportError, match=r"no answer .* within 0\.5 s") as raised:
@@ -140,12 +153,12 @@ def test_topics_are_not_said_to_be_missing_by_a_server_that_hangs(
 
 
 def test_a_topic_that_the_server_does_not_create_is_named(
-    monkeypatch: pytest.MonkeyPatch,
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     properties = kafka_server._PROPERTIES.replace("enable=true", "enable=false")
     monkeypatch.setattr(kafka_server, "_PROPERTIES", properties)
     with LocalKafka() as server:
-        producer = producer_of(server, 30.0)
+        producer = producer_of(client, server, 30.0)
 
         assert producer.check_topics(["missing", "no topic"], 1.0) == [
             "missing",
@@ -157,14 +170,34 @@ def test_a_topic_that_the_server_does_not_create_is_named(
         producer.close(1.0)
 
 
-def test_a_server_that_goes_away_fails_the_send_in_time_and_leaves_polls_quiet() -> None:
+def test_a_topic_that_is_created_after_its_reader_is_read(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = kafka_server._PROPERTIES.replace("enable=true", "enable=false")
+    monkeypatch.setattr(kafka_server, "_PROPERTIES", properties)
     with LocalKafka() as server:
-        consumer = KafkaPythonConsumer(
+        transport = client.transport(server.bootstrap_servers)
+        topic = unique_name("late")
+        consumer = transport.consumer(topic, "group")
+        assert consumer.poll(10, 1.0).records == []
+
+        new_topic(server.bootstrap_servers, topic)
+        transport.producer().send(numbered(topic, 3))
+
+        assert values(read(consumer, 3)) == [0, 1, 2]
+        transport.close()
+
+
+def test_a_server_that_goes_away_fails_the_send_in_time_and_leaves_polls_quiet(
+    client: Client,
+) -> None:
+    with LocalKafka() as server:
+        consumer = client.consumer(
             bootstrap_servers=server.bootstrap_servers,
             group_id="group",
             topic="topic",
         )
-        producer = KafkaPythonProducer(
+        producer = client.producer(
             bootstrap_servers=server.bootstrap_servers,
             delivery_timeout_s=1.0,
             connect_timeout_s=1.0,
