@@ -63,21 +63,24 @@ class Decoder:
         parsed, record_index, rejects = self._parsed(records)
         readings = self._columns(records, parsed, record_index)
         refused = self._refused(records, readings, parsed)
-        if not refused:
-            return readings, rejects
-        rejects += [
-            Reject(records.records[index], *why) for index, why in sorted(refused.items())
+        if refused:
+            readings = readings.take(of_other_records(readings, set(refused)))
+            # In record order, as dead letters are to be.
+            rejects = dict(sorted((refused | rejects).items()))
+        return readings, [
+            Reject(records.records[index], *why) for index, why in rejects.items()
         ]
-        return readings.take(of_other_records(readings, set(refused))), rejects
 
-    def _parsed(self, records: Records) -> tuple[list[Any], list[int], list[Reject]]:
-        """Every record's readings, the record of each, and the records without any.
+    def _parsed(
+        self, records: Records
+    ) -> tuple[list[Any], list[int], dict[int, tuple[str, str]]]:
+        """Every record's readings, the record of each, and why others have none.
 
         This loop and the comprehensions of `_columns` are all that runs once a record.
         """
         parsed: list[Any] = []
         record_index: list[int] = []
-        rejects: list[Reject] = []
+        rejects: dict[int, tuple[str, str]] = {}
         decode, max_bytes = self._json.decode, self._max_record_bytes
         for index, record in enumerate(records.records):
             value = record.value
@@ -93,7 +96,7 @@ class Decoder:
                     parsed.append(content)
                     record_index.append(index)
             except _UNREADABLE as error:
-                rejects.append(Reject(record, *_why(error)))
+                rejects[index] = _why(error)
         return parsed, record_index, rejects
 
     def _unparsed(self, value: bytes | None) -> DecodeError:
@@ -134,12 +137,6 @@ class Decoder:
     ) -> dict[int, tuple[str, str]]:
         """Records with a reading that cannot be taken: reason and detail of each."""
         refused: dict[int, tuple[str, str]] = {}
-        # float32 ends at 3.4e38; JSON does not.
-        for n in np.flatnonzero(np.isinf(readings.values_NF).any(axis=1)).tolist():
-            refused[int(readings.record_N[n])] = (
-                "bad_value",
-                "expected values within the range of a 32-bit float (3.4e38)",
-            )
         timestamp_R = np.fromiter(
             (record.timestamp for record in records.records), np.float64
         )
@@ -147,11 +144,14 @@ class Decoder:
         time_s_N = readings.time_s_N
         is_in_calendar_N = (time_s_N >= 0.0) & (time_s_N < END_OF_CALENDAR_S)
         is_ahead_N = (time_s_N - stamp_s_N > self._max_ahead_s) & (stamp_s_N >= 0)
+        # Of several in a record the first is told.
         for n in np.flatnonzero(~is_in_calendar_N | is_ahead_N).tolist():
-            refused[int(readings.record_N[n])] = (
-                "bad_time",
-                self._bad_time(parsed[n].time, time_s_N[n], stamp_s_N[n]),
-            )
+            why = self._bad_time(parsed[n].time, time_s_N[n], stamp_s_N[n])
+            refused.setdefault(int(readings.record_N[n]), ("bad_time", why))
+        # float32 ends at 3.4e38; JSON does not.
+        for n in np.flatnonzero(np.isinf(readings.values_NF).any(axis=1)).tolist():
+            why = "expected values within the range of a 32-bit float (3.4e38)"
+            refused.setdefault(int(readings.record_N[n]), ("bad_value", why))
         return refused
 
     def _bad_time(self, time: str | float, time_s: float, stamp_s: float) -> str:

@@ -73,7 +73,8 @@ class SlidingWindows:
 
     Owns each unit's last T-1 readings and the time of its newest. A unit's first window
     comes with its T-th reading. Of offsets the lower half is kept: in a million units'
-    windows the upper one takes 124 MB, and no window spans four billion records.
+    windows the upper one takes 124 MB. A window's oldest offset is exact as long as its
+    partition has fewer than four billion records within the window, and never negative.
     """
 
     def __init__(self, length: int, n_sensors: int) -> None:
@@ -151,4 +152,6 @@ class SlidingWindows:
 
 def _whole(low_offset_B: npt.NDArray[np.uint32], later_B: IntArray) -> IntArray:
     """Offsets of which the lower half is known, from others less than 2**32 later."""
-    return later_B - (later_B.astype(np.uint32) - low_offset_B).astype(np.int64)
+    whole_B = later_B - (later_B.astype(np.uint32) - low_offset_B).astype(np.int64)
+    # Of a log that was cut off and begun anew the earlier offset is the larger.
+    return np.maximum(whole_B, 0)

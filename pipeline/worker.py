@@ -222,7 +222,7 @@ class Worker:
         except TransportError as error:
             if not error.retriable:
                 raise
-            # A rebalance is under way, mostly. The next turn commits these too, and if
+            # A rebalance is under way, mostly. The next commit has these too, and if
             # the partition is gone by then its new owner repeats them.
             log.warning("commit_postponed", error=str(error))
             return

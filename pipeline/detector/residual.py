@@ -178,7 +178,8 @@ class TrailingSums:
             np.add(sums_MF[n:], sums_MF[:-n], out=doubled_MF[n:])
             self._spare_MF = None if n == 1 else sums_MF
             self._span, self._sums_MF = 2 * n, doubled_MF
-        return np.asarray(self._sums_MF[at] / np.float32(span))
+        # In one order of memory, on which the last bit of a sum over sensors depends.
+        return np.ascontiguousarray(self._sums_MF[at]) / np.float32(span)
 
 
 class Residuals:

@@ -167,11 +167,6 @@ class ConfluentConsumer:
             if (end := self._end(partition)) is not None:
                 lags[partition] = max(0, end - position)
         return lags
-        for partition in self._assigned.partitions:
-            position = self._assigned.positions.get(partition)
-            if position is not None and (end := self._end(partition)) is not None:
-                lags[partition] = max(0, end - position)
-        return lags
 
     def close(self, timeout_s: float) -> None:
         if self._closed:
@@ -208,11 +203,10 @@ class ConfluentConsumer:
 
     def _ours(self, messages: list[Any]) -> list[Any]:
         """Less what is of partitions that are not ours any more."""
-        # That of an error that is of no partition is negative.
-        numbers = {-1, *(partition.number for partition in self._assigned.partitions)}
+        numbers = {partition.number for partition in self._assigned.partitions}
         if set(map(confluent_kafka.Message.partition, messages)) <= numbers:
             return messages
-        return [m for m in messages if m.partition() in numbers]
+        return [m for m in messages if m.partition() in numbers or _is_of_no_partition(m)]
 
     def _records(self, messages: list[Any]) -> Records:
         # librdkafka hands out some that it has yet to call lost.
@@ -270,3 +264,9 @@ class ConfluentConsumer:
                 TopicPartition(*partition), cached=True
             )
         return None if watermarks is None or watermarks[1] < 0 else int(watermarks[1])
+
+
+def _is_of_no_partition(message: Any) -> bool:
+    """Whether this is an error of the group or the topic: librdkafka says partition 0 of
+    such, or none, and no offset."""
+    return message.error() is not None and message.offset() is None

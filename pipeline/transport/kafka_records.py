@@ -86,13 +86,16 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         self._batches = _Batches(records)
         while (batch := self._batches.next_batch()) is not None:
             if self.check_crcs and not batch.validate_crc():
-                raise CorruptRecordError("failed crc check")
+                raise CorruptRecordError(f"offset {batch.base_offset}: failed crc check")
             # Topics from before Kafka 0.11 may hold older batches.
             is_current = batch.magic == 2
             if is_current:
                 self.leader_epoch = batch.leader_epoch
             if not (is_current and self._is_kept_back(batch)):
+                # Partitions of which something was read go to the end of the next fetch.
+                self.bytes_read += len(batch._buffer)
                 for record in _records(tp, batch):
+                    self.records_read += 1
                     self.next_fetch_offset = record.offset + 1
                     yield record
             if is_current:

@@ -43,6 +43,22 @@ def test_values_stand_in_the_order_of_the_detectors_sensors() -> None:
     assert readings.values_NF.tolist() == [[1.0, 2.0, 3.0]]
 
 
+def test_rejects_are_in_the_order_of_their_records() -> None:
+    values = [with_time(b"-1"), b"junk", with_values(b'{"pressure": 1e39}'), b"junk"]
+
+    _, rejects = decoder().decode(polled(*(record(value) for value in values)))
+
+    assert [reject.record.value for reject in rejects] == values
+
+
+def test_of_several_bad_readings_in_a_record_the_first_is_told() -> None:
+    value = b"[%s, %s]" % (with_time(b"-1"), with_time(b"-2"))
+
+    _, (reject,) = decoder().decode(polled(record(value)))
+
+    assert "got -1 " in reject.detail
+
+
 def test_null_and_absent_values_are_missing() -> None:
     readings = decoded(reading_json(values={"pressure": None, "temperature": 2}))
 

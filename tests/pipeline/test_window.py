@@ -234,3 +234,12 @@ def test_a_windows_oldest_offset_is_known_however_large_it_is(
         found += windows.first_offset_B.tolist()
 
     assert found == offsets[: max(len(offsets) - 2, 0)]
+
+
+def test_of_a_log_that_began_anew_no_offset_is_negative() -> None:
+    live = SlidingWindows(length=2, n_sensors=1)
+    for offset in (1_000, 5):
+        arrived = readings(["unit-0"], [0.0], offset_N=[offset])
+        windows = live.extend(arrived, np.array([0]), n_rows=1)
+
+    assert (windows.first_offset_B >= 0).all()

@@ -273,3 +273,19 @@ def test_a_unit_that_the_detector_was_not_trained_on_is_named_in_the_log(
 
     told = [line["unit"] for line in lines if line["event"] == "unit_not_trained_on"]
     assert sorted(told) == ["pump-8", "pump-9"]
+
+
+def test_work_whose_alerts_were_not_acknowledged_is_not_committed_on_the_way_out(
+    broker: MemoryBroker, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, max_records=50, commit_interval_s=3_600.0)
+    setup.worker.run_once()
+    refused = TransportError("broker is gone", retriable=True)
+    monkeypatch.setattr(MemoryProducer, "send", raising(refused))
+
+    with pytest.raises(TransportError):
+        setup.read_all()
+    setup.worker.close(1.0)
+
+    assert sum(broker.committed("workers").values()) == 50

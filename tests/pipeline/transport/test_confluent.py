@@ -215,6 +215,32 @@ def test_an_error_that_does_not_pass_is_raised_and_what_came_with_it_is_kept(
     assert places(consumer) == [(0, 0), (0, 1)]
 
 
+@pytest.mark.parametrize("number", [None, -1, 0])
+@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._FATAL])
+@pytest.mark.parametrize("owned", [[], [SECOND]])
+def test_an_error_of_the_group_is_raised_whatever_partitions_are_ours(
+    scripted: Callable[..., ConfluentConsumer],
+    owned: list[Partition],
+    code: int,
+    number: int | None,
+) -> None:
+    def assigned(script: Script) -> list[Any]:
+        for partition in owned:
+            script.tell("on_assign", partition)
+        return []
+
+    def refused(script: Script) -> list[Any]:
+        of_partition = {} if number is None else {"partition": number}
+        error = KafkaError(code, "why")
+        return [ConfluentMessage(topic=TOPIC, error=error, **of_partition)]
+
+    consumer = scripted(Script(assigned, refused), RecordingListener())
+    consumer.poll(10, 0.0)
+
+    with pytest.raises(TransportError):
+        consumer.poll(10, 0.0)
+
+
 def test_an_error_that_passes_by_itself_is_waited_out(
     scripted: Callable[..., ConfluentConsumer],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka import TopicPartition
@@ -66,6 +67,37 @@ def test_every_batch_is_read_as_kafka_python_reads_it(
     found = taken(PartitionRecords, data, start, n)
 
     assert found == taken(Fetcher.PartitionRecords, data, start, n)
+
+
+@pytest.mark.parametrize("compression", [0, 1])
+def test_what_was_read_is_counted_so_that_partitions_take_turns(compression: int) -> None:
+    data = batch_of([(0, None, b"value", [])] * 3, compression=compression)
+    partition = PartitionRecords(0, TP, MemoryRecords(data))
+
+    partition.take(3)
+
+    assert partition.records_read == 3
+    assert partition.bytes_read > 0
+
+
+def test_after_a_batch_whose_last_records_are_gone_the_next_one_is_fetched() -> None:
+    data = bytearray(batch_of([(0, None, b"kept", [])]))
+    last_offset_delta = slice(23, 27)
+    data[last_offset_delta] = (4).to_bytes(4, "big")
+    partition = PartitionRecords(0, TP, MemoryRecords(data), check_crcs=False)
+
+    assert [record.offset for record in partition.take(10)] == [0]
+    assert partition.next_fetch_offset == 5
+
+
+def test_a_time_that_the_broker_has_set_is_that_of_all_records() -> None:
+    data = bytearray(batch_of([(0, None, b"a", []), (5, None, b"b", [])]))
+    attributes, max_timestamp = slice(21, 23), slice(35, 43)
+    data[attributes] = (8).to_bytes(2, "big")
+    data[max_timestamp] = (77).to_bytes(8, "big")
+    partition = PartitionRecords(0, TP, MemoryRecords(data), check_crcs=False)
+
+    assert [record.timestamp for record in partition.take(2)] == [77, 77]
 
 
 def transactional(values: list[bytes], offset: int, producer_id: int) -> bytes:
