@@ -42,3 +42,9 @@ class MessageTooLarge(TransportError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, retriable=False)
+
+
+def one_line(text: object) -> str:
+    """A library's message as part of one of ours: it may hold line breaks of its own, or
+    of a file's content."""
+    return " ".join(str(text).split())

@@ -62,17 +62,19 @@ class Trails:
         rank_N = np.arange(len(row_N)) - first_G[group_N]
 
         begin_G = first_G + n_kept * np.arange(len(first_G))
-        kept_GT = begin_G[:, None] + np.arange(n_kept)
-        tail_GT = kept_GT + size_G[:, None]
         position_N = begin_G[group_N] + n_kept + rank_N
         n_before_N = np.minimum(self._n_kept_U[row_G][group_N] + rank_N, n_kept)
 
+        # Of many units each sends one reading: without indices it is twice as fast.
+        is_one_each = len(row_N) == len(first_G)
+        if not is_one_each:
+            kept_GT = begin_G[:, None] + np.arange(n_kept)
+            tail_GT = kept_GT + size_G[:, None]
         flats = []
         for kept_UT, array_N in zip(self._kept, arrays, strict=True):
             n_flat = len(row_N) + n_kept * len(first_G)
             flat_M = np.empty((n_flat, *array_N.shape[1:]), dtype=kept_UT.dtype)
-            if len(row_N) == len(first_G):
-                # Of many units each sends one reading: twice as fast without the indices.
+            if is_one_each:
                 flat_GT = flat_M.reshape(len(row_N), n_kept + 1, *array_N.shape[1:])
                 flat_GT[:, :n_kept] = kept_UT[row_G]
                 flat_GT[:, n_kept] = array_N

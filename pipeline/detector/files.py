@@ -49,12 +49,6 @@ def check_there(path: Path) -> None:
         raise DetectorError(f"{path}: expected a file")
 
 
-def one_line(error: Exception) -> str:
-    """A library's message as part of one of ours: it may hold line breaks of its own, or
-    of a file's content."""
-    return " ".join(str(error).split())
-
-
 def _unreadable(path: Path, error: OSError) -> DetectorError:
     return DetectorError(
         f"{path}: cannot be read ({error.strerror}); expected a detector's folder, "

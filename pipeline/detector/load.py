@@ -22,14 +22,13 @@ from pipeline.detector.files import (
     REFERENCE,
     WEIGHTS,
     check_there,
-    one_line,
     read_file,
 )
 from pipeline.detector.manifest import ElboPart, FilePart, Manifest
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scoring import Scoring
 from pipeline.detector.weights import UNREADABLE
-from pipeline.errors import DetectorError
+from pipeline.errors import DetectorError, one_line
 from pipeline.records import FloatArray
 
 MAX_GOLDEN_WINDOWS = 1_000

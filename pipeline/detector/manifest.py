@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pipeline.detector.files import one_line
-from pipeline.errors import DetectorError
+from pipeline.errors import DetectorError, one_line
 
 SCHEMA_PREFIX = "detector/"
 SCHEMA = f"{SCHEMA_PREFIX}2"

@@ -19,13 +19,12 @@ from pipeline.detector.files import (
     NAMES,
     REFERENCE,
     WEIGHTS,
-    one_line,
     read_file,
 )
 from pipeline.detector.load import LoadedDetector, load, load_reference
 from pipeline.detector.manifest import FilePart, Manifest
 from pipeline.detector.replace import remove_detector, replace_folder
-from pipeline.errors import DetectorError, InputError
+from pipeline.errors import DetectorError, InputError, one_line
 from pipeline.records import FloatArray
 
 

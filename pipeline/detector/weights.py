@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from pipeline.detector.detector import Detector, as_float32
 from pipeline.detector.families import build_network
-from pipeline.detector.files import one_line
 from pipeline.detector.manifest import Manifest, NetworkPart
 from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
-from pipeline.errors import DetectorError
+from pipeline.errors import DetectorError, one_line
 
 # What safetensors raises for content that is not its own, or of a type it does not know.
 UNREADABLE = (

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
 from pipeline.transport.base import RebalanceListener
+from pipeline.transport.client import GRACE_S, NO_OPTIONS, on_a_thread
 from pipeline.transport.confluent_assignment import Assignment
 from pipeline.transport.confluent_broken import UNREADABLE, describe_unreadable
 from pipeline.transport.confluent_client import (
@@ -24,7 +25,6 @@ from pipeline.transport.confluent_client import (
 )
 from pipeline.transport.confluent_producer import ConfluentProducer
 from pipeline.transport.confluent_records import as_records
-from pipeline.transport.kafka_client import GRACE_S, NO_OPTIONS, on_a_thread
 
 __all__ = ["ConfluentConsumer", "ConfluentProducer"]
 

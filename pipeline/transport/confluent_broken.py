@@ -5,8 +5,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from pipeline.errors import one_line
 from pipeline.records import Partition
-from pipeline.transport.confluent_client import one_line
 
 UNREADABLE = frozenset(
     {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED}

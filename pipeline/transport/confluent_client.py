@@ -7,9 +7,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from pipeline.errors import InputError, MessageTooLarge, TransportError
+from pipeline.errors import InputError, MessageTooLarge, TransportError, one_line
 from pipeline.records import Partition
-from pipeline.transport.kafka_client import GRACE_S, METADATA_MAX_AGE_S, on_a_thread
+from pipeline.transport.client import GRACE_S, METADATA_MAX_AGE_S, on_a_thread
 
 # A broker that is back is found again within this time.
 MAX_RECONNECT_S = 1.0
@@ -194,11 +194,6 @@ def commit(
     for each in client.commit(offsets=offsets, asynchronous=False):
         if each.error is not None:
             raise translated(name, each.error)
-
-
-def one_line(text: object) -> str:
-    """`text` with every stretch of white space made one space."""
-    return " ".join(str(text).split())
 
 
 def _text(error: Exception) -> str:

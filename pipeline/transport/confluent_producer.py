@@ -1,7 +1,7 @@
 """The publishing half of `confluent`."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,16 +10,21 @@ from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.errors import TransportError
 from pipeline.records import Message
+from pipeline.transport.client import (
+    CHECK_INTERVAL_S,
+    GRACE_S,
+    NO_OPTIONS,
+    on_a_thread,
+    stretches,
+    topics_of,
+)
 from pipeline.transport.confluent_client import (
     TOO_LARGE,
     connected,
     translated,
     translated_errors,
 )
-from pipeline.transport.kafka_client import GRACE_S, NO_OPTIONS, on_a_thread
 
-# How often a topic that the broker may be creating is asked for.
-CHECK_INTERVAL_S = 0.1
 # While librdkafka waits Python handles no signal, so a longer wait is cut into such.
 MAX_WAIT_S = 0.1
 # What a message takes beyond its key, value and headers, and each header beyond its own.
@@ -97,10 +102,12 @@ class ConfluentProducer:
     def send(self, messages: Sequence[Message]) -> None:
         deadline_s = time.monotonic() + self._delivery_timeout_s - self._discard_timeout_s
         self._open_client(deadline_s)
-        name = _topics(messages, self._servers)
+        name = topics_of(messages, self._servers)
         try:
             with translated_errors(name):
-                for stretch in self._stretches(messages):
+                for stretch in stretches(
+                    messages, _size_bytes, self.MAX_QUEUED_MESSAGES, self.MAX_QUEUED_BYTES
+                ):
                     self._publish(stretch, deadline_s)
         except TimeoutError as error:
             self._discard_client()
@@ -172,21 +179,6 @@ class ConfluentProducer:
             **self._options,
         )
 
-    def _stretches(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-        """Cut `messages`, in order, into what may be queued at once."""
-        begin, n_bytes = 0, 0
-        for end, message in enumerate(messages):
-            size_bytes = _size_bytes(message)
-            n_queued = end - begin
-            if n_queued == self.MAX_QUEUED_MESSAGES or (
-                n_queued and n_bytes + size_bytes > self.MAX_QUEUED_BYTES
-            ):
-                yield messages[begin:end]
-                begin, n_bytes = end, 0
-            n_bytes += size_bytes
-        if begin < len(messages):
-            yield messages[begin:]
-
     def _publish(self, messages: Sequence[Message], deadline_s: float) -> None:
         """Publish one stretch, in smaller ones if a batch of it is too large.
 
@@ -199,7 +191,7 @@ class ConfluentProducer:
         for index, message in zip(sorted(failures), refused, strict=True):
             error = failures[index]
             if error.code() not in TOO_LARGE or len(messages) == 1:
-                raise translated(_topics([message], self._servers), error)
+                raise translated(topics_of([message], self._servers), error)
         # In halves: a batch is taken or refused whole, and nothing was behind these.
         middle = (len(refused) + 1) // 2
         for half in (refused[:middle], refused[middle:]):
@@ -262,8 +254,3 @@ def _size_bytes(message: Message) -> int:
     )
     body_bytes = len(message.key or b"") + len(message.value or b"")
     return body_bytes + headers_bytes + FRAMING_BYTES
-
-
-def _topics(messages: Sequence[Message], servers: str) -> str:
-    topics = sorted({message.topic for message in messages})
-    return f"topic {', '.join(map(repr, topics))}, Kafka {servers}"

@@ -1,11 +1,9 @@
 """What both kafka-python clients share: connecting, errors, rebalance callbacks."""
 
-import concurrent.futures
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import kafka
 from kafka.errors import (
@@ -24,16 +22,7 @@ from kafka.net.compat import KafkaNetClient
 from pipeline.errors import InputError, MessageTooLarge, TransportError
 from pipeline.records import Partition
 from pipeline.transport.base import RebalanceListener
-
-T = TypeVar("T")
-
-# A topic that is created after the worker has started is noticed within this time.
-METADATA_MAX_AGE_S = 10.0
-
-# What a call with a time-out may take beyond it, for its own reason to come first.
-GRACE_S = 0.1
-
-NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
+from pipeline.transport.client import on_a_thread
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
@@ -90,27 +79,6 @@ def connected(
             ) from error
         except (KafkaConfigurationError, TypeError, ValueError) as error:
             raise InputError(f"Kafka {bootstrap_servers}: {error}") from error
-
-
-def on_a_thread(call: Callable[[], T], timeout_s: float | None = None) -> T:
-    """What `call` returns or raises.
-
-    The time-outs of kafka-python bound one step each (every batch of a flush, joining its
-    threads not at all); this one bounds the whole.
-
-    Raises:
-        TimeoutError: it takes over `timeout_s`. It goes on by itself, to nobody's use.
-    """
-    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="kafka-call", daemon=True).start()
-    return outcome.result(timeout_s)
 
 
 @contextmanager

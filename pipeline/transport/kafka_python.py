@@ -11,15 +11,13 @@ from kafka.errors import KafkaTimeoutError
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
 from pipeline.transport.base import RebalanceListener
-from pipeline.transport.kafka_client import (
+from pipeline.transport.client import (
     GRACE_S,
     METADATA_MAX_AGE_S,
     NO_OPTIONS,
-    ListenerBridge,
-    connected,
     on_a_thread,
-    translated_errors,
 )
+from pipeline.transport.kafka_client import ListenerBridge, connected, translated_errors
 from pipeline.transport.kafka_python_producer import KafkaPythonProducer
 from pipeline.transport.kafka_records import PartitionRecords, UnreadableBatch
 

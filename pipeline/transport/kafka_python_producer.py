@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,17 +11,16 @@ from kafka.errors import BrokerResponseError, KafkaError
 
 from pipeline.errors import TransportError
 from pipeline.records import Message
-from pipeline.transport.kafka_client import (
+from pipeline.transport.client import (
+    CHECK_INTERVAL_S,
     GRACE_S,
     METADATA_MAX_AGE_S,
     NO_OPTIONS,
-    connected,
     on_a_thread,
-    translated_errors,
+    stretches,
+    topics_of,
 )
-
-# How often a topic that the broker may be creating is asked for.
-CHECK_INTERVAL_S = 0.1
+from pipeline.transport.kafka_client import connected, translated_errors
 
 
 class KafkaPythonProducer:
@@ -96,8 +95,10 @@ class KafkaPythonProducer:
             return
 
         def publish() -> None:
-            for queued in self._bounded(messages):
-                with translated_errors(_topics(queued, self._servers)):
+            for queued in stretches(
+                messages, _size_bytes, self.MAX_QUEUED_MESSAGES, self.MAX_QUEUED_BYTES
+            ):
+                with translated_errors(topics_of(queued, self._servers)):
                     _publish(client, queued, deadline_s)
 
         try:
@@ -105,8 +106,8 @@ class KafkaPythonProducer:
         except TimeoutError as error:
             self._discard_client()
             raise TransportError(
-                f"{_topics(messages, self._servers)}: not all of {len(messages)} messages "
-                f"were acknowledged within {self._delivery_timeout_s:g} s",
+                f"{topics_of(messages, self._servers)}: not all of {len(messages)} "
+                f"messages were acknowledged within {self._delivery_timeout_s:g} s",
                 retriable=True,
             ) from error
         except BaseException:
@@ -170,26 +171,15 @@ class KafkaPythonProducer:
             **self._options,
         )
 
-    def _bounded(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-        """Cut `messages`, in order, into stretches that the client may hold at once."""
-        begin, n_bytes = 0, 0
-        for end, message in enumerate(messages):
-            size_bytes = len(message.value or b"") + len(message.key or b"")
-            n_queued = end - begin
-            if n_queued == self.MAX_QUEUED_MESSAGES or (
-                n_queued and n_bytes + size_bytes > self.MAX_QUEUED_BYTES
-            ):
-                yield messages[begin:end]
-                begin, n_bytes = end, 0
-            n_bytes += size_bytes
-        if begin < len(messages):
-            yield messages[begin:]
-
     def _discard_client(self) -> None:
         client, self._client = self._client, None
         # Its `close` alone would first wait for what is still queued.
         client._sender.force_close()
         _close(client, self._discard_timeout_s)
+
+
+def _size_bytes(message: Message) -> int:
+    return len(message.value or b"") + len(message.key or b"")
 
 
 def _publish(client: Any, messages: Sequence[Message], deadline_s: float) -> None:
@@ -239,8 +229,3 @@ _NULL = object()
 class _NullableSerializer(kafka.Serializer):  # type: ignore[misc]
     def serialize(self, topic: str, headers: object, data: object) -> object:
         return None if data is _NULL else data
-
-
-def _topics(messages: Sequence[Message], servers: str) -> str:
-    topics = sorted({message.topic for message in messages})
-    return f"topic {', '.join(map(repr, topics))}, Kafka {servers}"

@@ -13,6 +13,7 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 from kafka.structs import TopicPartition
 
+from pipeline.errors import one_line
 from pipeline.records import Headers, Partition
 
 NO_HEADERS = 0
@@ -66,7 +67,7 @@ class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 return records
             except Exception as error:
                 # Not only its own errors: a decompressor raises whatever it likes.
-                why = " ".join(str(error).split()) or type(error).__name__
+                why = one_line(error) or type(error).__name__
                 offset = self.next_fetch_offset
                 # Records of a batch can only be read from its beginning: whoever is to go
                 # on has to do so after the whole batch.
