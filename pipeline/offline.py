@@ -22,7 +22,8 @@ from pipeline.steps import build_steps, calibrated_rule
 from pipeline.table import Table, read_table
 from pipeline.times import END_OF_CALENDAR_S, iso_time
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
-from pipeline.worker import Turn, Worker
+from pipeline.turn import Turn
+from pipeline.worker import Worker
 
 CHUNK_ROWS = 10_000
 """Rows that are records in memory at a time; one chunk is one poll."""

@@ -3,7 +3,7 @@
 Shape letters, everywhere: N readings, B windows, T time steps, F features (sensors).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -59,6 +59,13 @@ class Records:
     records: Sequence[Record]
     next_offsets: Mapping[Partition, int]
     """Per partition that returned anything, the offset of the next record to read."""
+
+    def without(self, partitions: Collection[Partition]) -> "Records":
+        """Those of other partitions."""
+        return Records(
+            [r for r in self.records if Partition(r.topic, r.partition) not in partitions],
+            {p: offset for p, offset in self.next_offsets.items() if p not in partitions},
+        )
 
 
 def parts(records: Records, max_bytes: int) -> Iterator[Records]:

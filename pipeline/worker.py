@@ -7,23 +7,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import structlog
 
 from pipeline.dead_letter import DeadLetters
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.health import Health
-from pipeline.incident import Decisions, Event
-from pipeline.logs import LogLimit
 from pipeline.metrics import WorkerMetrics
-from pipeline.records import Partition, Readings, Records, Reject, Scores, parts
+from pipeline.records import Partition, Records, parts
 from pipeline.rejection import RejectionLimit
+from pipeline.side_thread import SideThread
 from pipeline.steps import Steps
 from pipeline.transport.base import Consumer, Producer, RebalanceListener
-from pipeline.window import LiveWindows
+from pipeline.turn import Taken, Turn
+from pipeline.worker_log import WorkerLog
 
 log = structlog.get_logger()
 
@@ -32,34 +33,16 @@ COMMIT_TIMEOUT_S = 3.0
 MAX_TURN_BYTES = 2 * 2**20
 """Of records in one turn. A record may hold thousands of readings, and a poll thousands of
 such records; the time to a commit, or to a stop, stays short all the same."""
-MAX_LINES_PER_S = 20
-"""Of rejects, of incidents and of unknown units. The topics have them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn of the loop saw and decided."""
-
-    records: Records
-    decoded: Readings
-    unreadable: list[Reject]
-    readings: Readings
-    """Those of `decoded` whose units are known."""
-    refused: list[Reject]
-    """Records of units that are too many."""
-    windows: LiveWindows
-    scores: Scores
-    decisions: Decisions
-
-    @property
-    def rejects(self) -> list[Reject]:
-        """Every record that was dead-lettered."""
-        return self.unreadable + self.refused
+KEEP_ALIVE_S = 1.0
+"""How long a batch may take before the worker polls for its membership alone."""
+REVOKE_TIMEOUT_S = 5.0
+"""How long a partition that goes waits for the batch in hand. It is another's turn then:
+what comes of the batch is for nobody, and its new owner repeats it."""
 
 
 class Worker:
-    """Owns the order of the steps, what is polled and not yet processed, and the offsets
-    that are not committed yet."""
+    """Owns the order of the steps, what is polled and not yet processed, the batch in
+    hand, and the offsets that are not committed yet."""
 
     def __init__(
         self,
@@ -99,10 +82,13 @@ class Worker:
         self._poll_timeout_s = poll_timeout_s
         self._commit_interval_s = commit_interval_s
         self._committed_at_s = -math.inf
-        self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
-        self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
-        self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
+        self._log = WorkerLog()
+        self._beside: SideThread[Turn] = SideThread("batch")
         self._polled: deque[Records] = deque()
+        self._next: Taken | None = None
+        self._in_hand: Future[Turn] | None = None
+        self._disowned: frozenset[Partition] = frozenset()
+        self._finished: Turn | None = None
         self._uncommitted: dict[Partition, int] = {}
         self._consumer = connect(self)
 
@@ -119,19 +105,22 @@ class Worker:
     def run_once(self) -> Turn | None:
         """Take one poll's worth of records through every step. None if there were none.
 
-        A poll of more than `MAX_TURN_BYTES` is worth several turns.
+        Meanwhile the next turn's are polled and decoded. A poll of more than
+        `MAX_TURN_BYTES` is worth several turns.
         """
-        # Never polls before all is processed: a rebalance happens within a poll.
-        if not self._polled:
-            with self._timed("poll"):
-                polled = self._consumer.poll(self._max_records, self._poll_timeout_s)
-            self._polled.extend(parts(polled, MAX_TURN_BYTES))
+        if self._next is None:
+            self._take(self._poll_timeout_s)
         turn = None
-        if self._polled:
-            records = self._polled.popleft()
-            turn = self._process(records)
-            # Only now, so that a crash above repeats work and never loses it.
-            self._uncommitted.update(records.next_offsets)
+        if self._next is not None:
+            taken, self._next = self._next, None
+            self._in_hand = self._beside.begin(lambda: self._process(taken))
+            try:
+                self._take(0.0)
+            except TransportError:
+                # What can be read no further is no reason to repeat what was.
+                self._finish()
+                raise
+            turn = self._finish()
         is_due = time.monotonic() - self._committed_at_s >= self._commit_interval_s
         if is_due or turn is None:
             self._commit(COMMIT_TIMEOUT_S)
@@ -140,39 +129,73 @@ class Worker:
             self._check_limit(turn)
         return turn
 
-    def _check_limit(self, turn: Turn) -> None:
-        n_records, n_unreadable = len(turn.records.records), len(turn.unreadable)
-        try:
-            self._limit.count(n_records, n_unreadable, time.monotonic())
-        except StreamUnreadable:
-            # So that a restart goes on behind what stopped the worker.
-            self._commit(COMMIT_TIMEOUT_S)
-            raise
+    def _take(self, timeout_s: float) -> None:
+        """Decode the next turn's records, polled before or within `timeout_s`, if any."""
+        if not self._polled:
+            with self._timed("poll"):
+                polled = self._consumer.poll(self._max_records, timeout_s)
+            self._polled.extend(parts(polled, MAX_TURN_BYTES))
+        if self._polled:
+            records = self._polled.popleft()
+            taken_at_s = time.time()
+            with self._timed("decode"):
+                decoded, unreadable = self._steps.decoder.decode(records)
+            self._next = Taken(taken_at_s, records, decoded, unreadable)
 
-    def _process(self, records: Records) -> Turn:
+    def _process(self, taken: Taken) -> Turn:
+        """Decide on these readings, beside whatever else this worker does.
+
+        Only here, and between two batches, is any unit's state touched.
+        """
         steps = self._steps
-        taken_at_s = time.time()
-        with self._timed("decode"):
-            decoded, unreadable = steps.decoder.decode(records)
         with self._timed("window"):
-            readings, row_N, refused = steps.units.admit(decoded, records)
+            readings, row_N, refused = steps.units.admit(taken.decoded, taken.records)
             n_rows = steps.units.n_rows
             windows = steps.windows.extend(readings, row_N, n_rows)
         with self._timed("score"):
             scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         with self._timed("incident"):
             decisions = steps.incidents.update(readings, windows, scores, n_rows)
+        return Turn(taken, readings, refused, windows, scores, decisions)
+
+    def _finish(self) -> Turn | None:
+        """Publish what the batch in hand comes to; stay a member however long it takes."""
+        while not self._publish(KEEP_ALIVE_S):
+            self._consumer.keep_alive()
+        finished, self._finished = self._finished, None
+        return finished
+
+    def _publish(self, timeout_s: float) -> bool:
+        """Publish what the batch in hand came to. False if it takes over `timeout_s`."""
+        if self._in_hand is None:
+            # A rebalance was there first.
+            return True
+        if not wait_for([self._in_hand], timeout_s).done:
+            return False
+        in_hand, self._in_hand = self._in_hand, None
+        turn = in_hand.result()
+        if self._disowned:
+            turn = turn.without(self._disowned)
+            self._forget(self._disowned)
+            self._disowned = frozenset()
         with self._timed("publish"):
-            self._dead_letters.send(unreadable + refused)
-            self._producer.send(steps.alerts.encode(decisions.events))
-        turn = Turn(
-            records, decoded, unreadable, readings, refused, windows, scores, decisions
-        )
-        self._count(turn, taken_at_s)
-        self._log_rejects(turn.rejects)
-        self._log_incidents(decisions.events)
-        self._log_unknown(steps.scorer.take_unknown())
-        return turn
+            self._dead_letters.send(turn.rejects)
+            self._producer.send(self._steps.alerts.encode(turn.decisions.events))
+        # Only now, so that a crash above repeats work and never loses it.
+        self._uncommitted.update(turn.records.next_offsets)
+        self._count(turn)
+        self._log.show(turn, self._steps.scorer.take_unknown())
+        self._finished = turn
+        return True
+
+    def _check_limit(self, turn: Turn) -> None:
+        n_records, n_unreadable = len(turn.records.records), len(turn.taken.unreadable)
+        try:
+            self._limit.count(n_records, n_unreadable, time.monotonic())
+        except StreamUnreadable:
+            # So that a restart goes on behind what stopped the worker.
+            self._commit(COMMIT_TIMEOUT_S)
+            raise
 
     def close(self, timeout_s: float) -> None:
         """Commit what is finished and leave the group, each within `timeout_s`.
@@ -192,25 +215,38 @@ class Worker:
         log.info("partitions_assigned", partitions=_names(partitions))
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
-        """Hand these over: all they caused is published, so commit and forget."""
+        """Hand these over: publish what the batch in hand came to, commit and forget."""
         self._metrics.rebalances.inc()
         log.info("partitions_revoked", partitions=_names(partitions))
+        self._publish(REVOKE_TIMEOUT_S)
         self._commit(COMMIT_TIMEOUT_S)
-        self._forget(partitions)
+        self._give_up(partitions)
 
     def on_lost(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that are another worker's already."""
         self._metrics.rebalances.inc()
         log.warning("partitions_lost", partitions=_names(partitions))
-        self._forget(partitions)
+        self._give_up(partitions)
+
+    def _give_up(self, partitions: Collection[Partition]) -> None:
+        if self._next is not None:
+            self._polled.appendleft(self._next.records)
+            self._next = None
+        left = [records.without(partitions) for records in self._polled]
+        self._polled = deque(records for records in left if records.records)
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
+        if self._in_hand is None:
+            self._forget(partitions)
+        else:
+            # The batch works on what is to be forgotten.
+            self._disowned |= frozenset(partitions)
 
     def _forget(self, partitions: Collection[Partition]) -> None:
         rows = self._steps.units.forget(partitions)
         self._steps.windows.forget(rows)
         self._steps.scorer.forget(rows)
         self._steps.incidents.forget(rows)
-        for partition in partitions:
-            self._uncommitted.pop(partition, None)
 
     def _commit(self, timeout_s: float) -> None:
         if not self._uncommitted:
@@ -231,11 +267,11 @@ class Worker:
     def _timed(self, step: str) -> AbstractContextManager[object]:
         return self._metrics.step_seconds.labels(step).time()
 
-    def _count(self, turn: Turn, taken_at_s: float) -> None:
+    def _count(self, turn: Turn) -> None:
         metrics = self._metrics
-        metrics.readings.inc(len(turn.decoded))
+        metrics.readings.inc(len(turn.taken.decoded))
         metrics.readings_late.inc(turn.windows.n_late)
-        metrics.batch_readings.observe(len(turn.decoded))
+        metrics.batch_readings.observe(len(turn.taken.decoded))
         device = self._steps.scorer.device_type
         metrics.windows_scored.labels(device).inc(len(turn.windows))
         metrics.score.observe(turn.scores.score_B)
@@ -243,7 +279,7 @@ class Worker:
             metrics.records_rejected.labels(reject.reason).inc()
         if len(turn.readings):
             newest_s = float(turn.readings.time_s_N.max())
-            metrics.event_time_lag.set(taken_at_s - newest_s)
+            metrics.event_time_lag.set(turn.taken.taken_at_s - newest_s)
         for event in turn.decisions.events:
             metrics.alerts_sent.labels(event.state).inc()
             if event.state == "opened":
@@ -258,37 +294,6 @@ class Worker:
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
         self._health.turned(len(assignment), time.monotonic())
-
-    def _log_rejects(self, rejects: Sequence[Reject]) -> None:
-        n = self._reject_lines.allowed(len(rejects), time.monotonic())
-        for reject in rejects[:n]:
-            log.warning(
-                "record_rejected",
-                reason=reject.reason,
-                detail=reject.detail,
-                topic=reject.record.topic,
-                partition=reject.record.partition,
-                offset=reject.record.offset,
-            )
-
-    def _log_incidents(self, events: Sequence[Event]) -> None:
-        n = self._incident_lines.allowed(len(events), time.monotonic())
-        for event in events[:n]:
-            log.info(
-                f"incident_{event.state}",
-                unit=event.unit,
-                score=round(event.score, 3),
-                peak_score=round(event.peak_score, 3),
-            )
-
-    def _log_unknown(self, units: Sequence[str]) -> None:
-        n = self._unknown_lines.allowed(len(units), time.monotonic())
-        for unit in units[:n]:
-            log.warning(
-                "unit_not_trained_on",
-                unit=unit,
-                detail="scaled as all units together: less is seen of it; train again",
-            )
 
 
 def _names(partitions: Collection[Partition]) -> list[str]:

@@ -42,12 +42,13 @@ class Setup:
         self.broker = broker
         self.registry = CollectorRegistry()
         self.health = Health(max_turn_s=60.0, now_s=0.0)
+        self.scorer = Scorer(detector, torch.device("cpu"))
         self.worker = Worker(
             steps=Steps(
                 decoder=Decoder(detector.sensors, 1_000_000, max_ahead_s=np.inf),
                 units=Units(max_units),
                 windows=SlidingWindows(detector.window, len(detector.sensors)),
-                scorer=Scorer(detector, torch.device("cpu")),
+                scorer=self.scorer,
                 incidents=IncidentTracker(IncidentRule(2, 3, 5)),
                 alerts=AlertEncoder(
                     "alerts", detector.sensors, DetectorPart("pumps", "sha256:0"), 3

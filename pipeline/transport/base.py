@@ -10,7 +10,7 @@ from pipeline.records import Message, Partition, Records
 
 
 class RebalanceListener(Protocol):
-    """Told, from inside `Consumer.poll`, which partitions come and go.
+    """Told, from inside `Consumer.poll` or `keep_alive`, which partitions come and go.
 
     Only the partitions that change are named: those that stay keep flowing. The calls may
     come on another thread than the poll's, which waits for them to return.
@@ -37,6 +37,15 @@ class Consumer(Protocol):
         Raises:
             TransportError: the broker refused, or what it holds cannot be read; retriable
                 faults are retried within.
+        """
+
+    def keep_alive(self) -> None:
+        """Stay a member, and take part in rebalances, while no record is wanted.
+
+        Without waiting for anybody. What is fetched meanwhile comes with the next poll.
+
+        Raises:
+            TransportError: as `poll` does.
         """
 
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:

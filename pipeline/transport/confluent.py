@@ -141,6 +141,14 @@ class ConfluentConsumer:
             if records.records or time.monotonic() >= deadline_s:
                 return records
 
+    def keep_alive(self) -> None:
+        self._refuse_if_closed()
+        with translated_errors(self._name):
+            # One at most: librdkafka fetches no more than it may hold.
+            messages = self._client.consume(1, 0.0)
+        self._held = self._ours(self._held + messages)
+        self._assigned.raise_failure()
+
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         self._refuse_if_closed()
         # Kafka checks that the member is in the group, not that the partition is the

@@ -136,6 +136,15 @@ class KafkaPythonConsumer:
             coordinator.request_rejoin()
         return bool(coordinator.need_rejoin())
 
+    def keep_alive(self) -> None:
+        timeout_s = MIN_JOIN_WAIT_S if self._goes_on_joining() else 0.0
+        try:
+            with translated_errors(self._name):
+                self._client._coordinator.poll(timeout_ms=timeout_s * 1000)
+        except TransportError:
+            self._bridge.raise_failure()
+            raise
+
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         # Kafka checks that the member is in the group, not that the partition is the
         # member's: without this, a late commit would rewind the new owner's.

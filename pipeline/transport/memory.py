@@ -65,8 +65,7 @@ class MemoryConsumer:
             self._group.members[self._member.member_id] = self._member
 
     def poll(self, max_records: int, timeout_s: float) -> Records:
-        if self._closed:
-            raise TransportError(f"{self._name}: consumer is closed", retriable=False)
+        self._refuse_if_closed()
         deadline_s = time.monotonic() + timeout_s
         while True:
             self._rebalance()
@@ -76,6 +75,10 @@ class MemoryConsumer:
                 if records.records or remaining_s <= 0:
                     return records
                 self._broker.changed.wait(remaining_s)
+
+    def keep_alive(self) -> None:
+        self._refuse_if_closed()
+        self._rebalance()
 
     def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
         if not self._broker.changed.acquire(timeout=max(0.0, timeout_s)):
@@ -120,6 +123,10 @@ class MemoryConsumer:
             if self._group.members.get(self._member.member_id) is self._member:
                 self._group.remove(self._member.member_id)
                 self._broker.changed.notify_all()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise TransportError(f"{self._name}: consumer is closed", retriable=False)
 
     def _take(self, max_records: int) -> Records:
         logs = self._broker.logs(self._topic)

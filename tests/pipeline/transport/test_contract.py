@@ -351,6 +351,48 @@ def test_a_closed_producer_sends_no_more(transport: Transport) -> None:
         producer.send(numbered("topic", 1))
 
 
+# Keeping alive
+
+
+def test_keeping_alive_neither_loses_nor_repeats_a_record(
+    transport: Transport, group_id: str
+) -> None:
+    topic = transport.make_topic(n_partitions=3)
+    transport.producer().send(numbered(topic, 100))
+    consumer = transport.consumer(topic, group_id)
+    records = read(consumer, 10, max_records=5)
+
+    while len(records) < 100:
+        for _ in range(5):
+            consumer.keep_alive()
+        records += read(consumer, 1, max_records=7)
+
+    assert values(records) == list(range(100))
+    of_each: dict[int, list[int]] = defaultdict(list)
+    for record in records:
+        of_each[record.partition].append(record.offset)
+    assert all(offsets == sorted(offsets) for offsets in of_each.values())
+
+
+def test_a_member_that_only_keeps_alive_hands_partitions_over(
+    transport: Transport, group_id: str
+) -> None:
+    topic = transport.make_topic(n_partitions=4)
+    listener = RecordingListener()
+    busy = transport.consumer(topic, group_id, listener)
+    poll_until_assigned(busy, 4)
+    other = transport.consumer(topic, group_id)
+
+    def is_shared() -> bool:
+        busy.keep_alive()
+        other.poll(10, POLL_TIMEOUT_S)
+        return len(other.assignment()) == len(busy.assignment()) == 2
+
+    wait_until(is_shared, "the partitions are shared")
+
+    assert listener.revoked == [other.assignment()]
+
+
 # Rebalances
 
 

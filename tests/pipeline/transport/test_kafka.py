@@ -1,5 +1,6 @@
 """What only a real Kafka can do to the worker."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -133,6 +134,27 @@ def test_a_member_that_does_not_poll_loses_its_partitions_and_may_not_commit_the
     assert raised.value.retriable
     assert listener.lost == [{Partition(topic, 0), Partition(topic, 1)}]
     assert listener.revoked == []
+
+
+def test_a_member_that_only_keeps_alive_keeps_its_partitions(
+    kafka: KafkaTransport, make_topic: MakeTopic
+) -> None:
+    topic, group_id = make_topic(2), unique_name("group")
+    kafka.producer().send(numbered(topic, 20))
+    listener = RecordingListener()
+    slow = kafka.consumer(topic, group_id, listener, max_poll_interval_s=1.0)
+    read(slow, 20)
+
+    until_s = time.monotonic() + 3.0
+    while time.monotonic() < until_s:
+        slow.keep_alive()
+        time.sleep(0.1)
+    kafka.producer().send(numbered(topic, 20, first=20))
+    records = read(slow, 20)
+
+    assert values(records) == list(range(20, 40))
+    assert listener.assigned == [{Partition(topic, 0), Partition(topic, 1)}]
+    assert (listener.revoked, listener.lost) == ([], [])
 
 
 def test_a_static_member_whose_id_is_taken_is_refused_for_good(

@@ -1,0 +1,68 @@
+"""What one turn of the worker's loop takes, sees and decides."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from pipeline.incident import Decisions
+from pipeline.records import Partition, Readings, Records, Reject, Scores
+from pipeline.window import LiveWindows
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The records of one turn, decoded. No unit's state is touched yet."""
+
+    taken_at_s: float
+    """When, in seconds since the epoch."""
+    records: Records
+    decoded: Readings
+    unreadable: list[Reject]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The records of one turn and what came of them, step by step."""
+
+    taken: Taken
+    readings: Readings
+    """Those of the decoded ones whose units are known."""
+    refused: list[Reject]
+    """Records of units that are too many."""
+    windows: LiveWindows
+    scores: Scores
+    decisions: Decisions
+
+    @property
+    def records(self) -> Records:
+        """All that were taken."""
+        return self.taken.records
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Every record that is to be dead-lettered."""
+        return self.taken.unreadable + self.refused
+
+    def without(self, partitions: Collection[Partition]) -> "Turn":
+        """The same, with nothing to publish or to commit of these partitions."""
+        taken = replace(
+            self.taken,
+            records=Records(
+                self.records.records, self.records.without(partitions).next_offsets
+            ),
+            unreadable=_of_others(self.taken.unreadable, partitions),
+        )
+        events = [e for e in self.decisions.events if e.partition not in partitions]
+        return replace(
+            self,
+            taken=taken,
+            refused=_of_others(self.refused, partitions),
+            decisions=self.decisions._replace(events=events),
+        )
+
+
+def _of_others(rejects: list[Reject], partitions: Collection[Partition]) -> list[Reject]:
+    return [
+        reject
+        for reject in rejects
+        if Partition(reject.record.topic, reject.record.partition) not in partitions
+    ]
