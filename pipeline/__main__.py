@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import PipelineError
 
 app = typer.Typer(
     name="pipeline",
@@ -19,8 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-INPUT_ERROR = 2
-FAILED = 1
 INTERRUPTED = 130
 """Typer's own exit code for Ctrl-C."""
 
@@ -36,6 +34,7 @@ def run(
     group_id: Annotated[str | None, typer.Option(help="PIPELINE_KAFKA__GROUP_ID.")] = None,
     port: Annotated[int | None, typer.Option(help="PIPELINE_HTTP__PORT.")] = None,
     device: Annotated[str | None, typer.Option(help="PIPELINE_DEVICE.")] = None,
+    processes: Annotated[int | None, typer.Option(help="PIPELINE_PROCESSES.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
@@ -62,6 +61,7 @@ def run(
         "kafka.group_id": group_id,
         "http.port": port,
         "device": device,
+        "processes": processes,
     }
     overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
     overrides |= parse_assignments(assignments or [])
@@ -73,9 +73,43 @@ def run(
     for line in unknown_variables(Settings, os.environ, env_file, secrets_dir):
         structlog.get_logger().warning("unknown_setting", detail=line)
 
+    if settings.processes > 1:
+        from pipeline.processes import run as run_processes
+
+        run_processes(settings, signals)
+    else:
+        from pipeline.run import run as run_worker
+
+        run_worker(settings, signals)
+        leave()
+
+
+@app.command(hidden=True)
+def process() -> None:
+    """One of the processes of `run --processes`, which tells it what to do."""
+    from pipeline.signals import StopSignals
+
+    signals = StopSignals()
+
+    from pipeline.processes_child import Owner
+
+    owner = Owner(signals)
+
+    from pipeline.configure import read_settings
+    from pipeline.logs import configure_logs
+    from pipeline.settings import Settings
+
+    settings = read_settings(Settings, owner.settings)
+    configure_logs(settings.log.level, settings.log.format, owner.number)
+
     from pipeline.run import run as run_worker
 
-    run_worker(settings, signals)
+    try:
+        run_worker(settings, signals, owner.hear_port)
+    except PipelineError as error:
+        owner.hear_error(error)
+        leave(error.exit_code)
+    leave()
 
 
 @app.command()
@@ -126,6 +160,17 @@ def kafka(
     serve(port, partitions)
 
 
+def leave(exit_code: int = 0) -> NoReturn:
+    """End, now that all is closed.
+
+    Python would first take torch apart, which takes one second of those that are granted
+    to stop in, and several where the machine is busy.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
 def main() -> None:
     """The `pipeline` command."""
     exit_with_one_line(app)
@@ -134,16 +179,14 @@ def main() -> None:
 def exit_with_one_line(command: Callable[[], object]) -> None:
     """Run a command line; an error of ours becomes one line and an exit code.
 
-    2 for what the user gave, 1 for what failed on the way, 130 for Ctrl-C.
+    2 for what the user gave, 1 for what failed on the way, 130 for Ctrl-C; of several
+    processes that of the one which ended.
     """
     try:
         command()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(INPUT_ERROR)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             print("stopped", file=sys.stderr)

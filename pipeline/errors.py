@@ -4,9 +4,14 @@
 class PipelineError(Exception):
     """Base of the project's exceptions. Its text is one line that a user can act on."""
 
+    exit_code = 1
+    """Of a command that it ends: something failed on the way."""
+
 
 class InputError(PipelineError):
-    """What the user gave (a file, a setting, an option) cannot be used. Exit code 2."""
+    """What the user gave (a file, a setting, an option) cannot be used."""
+
+    exit_code = 2
 
 
 class DetectorError(InputError):
@@ -27,6 +32,14 @@ class StreamUnreadable(PipelineError):
 
 class StopTimedOut(PipelineError):
     """Asked to stop, the worker could not finish in time. It ends all the same."""
+
+
+class ProcessEnded(PipelineError):
+    """One of several worker processes ended by itself, or not well. So does the whole."""
+
+    def __init__(self, detail: str, exit_code: int) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
 
 
 class TransportError(PipelineError):

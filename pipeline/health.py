@@ -6,6 +6,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +15,24 @@ from pipeline.errors import InputError
 
 REQUEST_TIMEOUT_S = 10.0
 """A client that sends nothing for so long is dropped."""
+
+
+class Checks(Protocol):
+    """What `/healthz` and `/readyz` answer: 200 where all of it holds."""
+
+    def liveness(self, now_s: float) -> dict[str, bool]:
+        """What must hold for the process to be left alone.
+
+        Args:
+            now_s: monotonic clock.
+        """
+
+    def readiness(self, now_s: float) -> dict[str, bool]:
+        """What must hold for the worker to be doing its work.
+
+        Args:
+            now_s: monotonic clock.
+        """
 
 
 class Health:
@@ -43,11 +62,10 @@ class Health:
         self._n_partitions = n_partitions
 
     def liveness(self, now_s: float) -> dict[str, bool]:
-        """What must hold for the process to be left alone. Starting up is a turn, too."""
+        # Starting up is a turn, too.
         return {"loop_turning": now_s - self._last_turn_s <= self._max_turn_s}
 
     def readiness(self, now_s: float) -> dict[str, bool]:
-        """What must hold for the worker to be doing its work."""
         return {
             "detector_verified": self._detector_verified,
             "loop_turning": self._has_turned and self.liveness(now_s)["loop_turning"],
@@ -63,10 +81,10 @@ class HealthServer:
     """
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, health: Health
+        self, host: str, port: int, registry: CollectorRegistry, checks: Checks
     ) -> None:
         try:
-            self._server = _Server((host, port), _handler(registry, health), ":" in host)
+            self._server = _Server((host, port), _handler(registry, checks), ":" in host)
         except OSError as error:
             raise InputError(
                 f"cannot listen on {host}:{port}: {error.strerror}; "
@@ -103,7 +121,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
 
-def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:
+def _handler(registry: CollectorRegistry, checks: Checks) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
 
@@ -112,15 +130,15 @@ def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPReques
             if path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
             elif path == "/healthz":
-                self._answer_checks(health.liveness(time.monotonic()))
+                self._answer_checks(checks.liveness(time.monotonic()))
             elif path == "/readyz":
-                self._answer_checks(health.readiness(time.monotonic()))
+                self._answer_checks(checks.readiness(time.monotonic()))
             else:
                 self._answer(404, "text/plain", b"/metrics /healthz /readyz\n")
 
-        def _answer_checks(self, checks: dict[str, bool]) -> None:
-            body = json.dumps(checks).encode() + b"\n"
-            self._answer(200 if all(checks.values()) else 503, "application/json", body)
+        def _answer_checks(self, held: dict[str, bool]) -> None:
+            body = json.dumps(held).encode() + b"\n"
+            self._answer(200 if all(held.values()) else 503, "application/json", body)
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

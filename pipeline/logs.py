@@ -28,18 +28,21 @@ class LogLimit:
         return n
 
 
-def configure_logs(level: str, log_format: str) -> None:
+def configure_logs(level: str, log_format: str, process: int | None = None) -> None:
     """Set up logging, once, for our own lines and for those of the libraries.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         log_format: `json`, `text`, or `auto`: text on a terminal, JSON elsewhere.
+        process: the number that tells this process's lines from those of others.
     """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if process is not None:
+        shared.append(_numbered(process))
     renderer: structlog.typing.Processor
     if as_json:
         renderer = structlog.processors.JSONRenderer()
@@ -73,6 +76,15 @@ def configure_logs(level: str, log_format: str) -> None:
     ignore_client_errors()
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+def _numbered(process: int) -> structlog.typing.Processor:
+    def number(
+        logger: object, method: str, line: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        return {**line, "process": process}
+
+    return number
 
 
 def ignore_client_errors() -> None:

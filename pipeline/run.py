@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 import structlog
@@ -35,8 +36,17 @@ LEAVE_TIMEOUT_S = 1.3
 """For the last commit, for leaving the group, and for closing the producer."""
 
 
-def run(settings: Settings, signals: StopSignals) -> None:
+def run(
+    settings: Settings,
+    signals: StopSignals,
+    on_listening: Callable[[int], None] = lambda port: None,
+) -> None:
     """Work until a signal asks to stop, then finish the batch in hand and leave.
+
+    Args:
+        settings: what to work on.
+        signals: when to stop.
+        on_listening: told the port of the three pages.
 
     Raises:
         InputError: a setting cannot be used, or the detector must not be.
@@ -65,6 +75,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
             readings_topic=settings.kafka.readings_topic,
             group_id=settings.kafka.group_id,
         )
+        on_listening(server.port)
         _work(settings, client, loaded, scorer, metrics, health, signals)
     n_readings = registry.get_sample_value("pipeline_readings_total") or 0.0
     log.info("worker_stopped", n_readings=int(n_readings))

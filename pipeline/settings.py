@@ -32,7 +32,8 @@ class KafkaSettings(BaseModel):
 
     group_instance_id: str | None = None
     """Static membership: a name of this worker's own, so that a restart within
-    `session_timeout_s` moves no partition. Never the same for two workers."""
+    `session_timeout_s` moves no partition. Never the same for two workers; of several
+    processes each adds its number, `-0`, `-1` and so on."""
 
     readings_topic: str = Field(default="readings", min_length=1)
     """Topic of readings, one JSON object or array of them a record, keyed by unit."""
@@ -211,12 +212,17 @@ class Settings(SourcedSettings):
     """CPU threads of torch. Networks of the usual size gain nothing from a second one, and
     lose much where other processes want the same cores."""
 
+    processes: int = Field(default=1, ge=1, le=64)
+    """Worker processes, which share the partitions, behind one port and one exit code. One
+    without a partition is never ready, so no more than there are partitions."""
+
     max_units: int = Field(default=100_000, ge=1)
-    """Units whose state is kept. Records of further ones are refused and dead-lettered."""
+    """Units whose state is kept, by each process. Records of further ones are refused and
+    dead-lettered."""
 
     max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
-    """Memory for the units' windows. Where a detector's are so large that `max_units` of
-    them would take more, fewer units are kept."""
+    """Memory for the units' windows, shared out among the processes. Where a detector's are
+    so large that `max_units` of them would take more, fewer units are kept."""
 
     kafka: KafkaSettings = KafkaSettings()
     poll: PollSettings = PollSettings()

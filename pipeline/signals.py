@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as a request to stop, within a bounded time."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,23 +18,31 @@ class StopSignals:
 
     Before that, while libraries load and connections open, a signal ends the process at
     once with exit code 0: nothing has been begun. After it, while the worker leaves, a
-    signal changes nothing. A second signal in the midst of work does not wait.
+    signal changes nothing. A second signal in the midst of work does not wait. SIGUSR1 is
+    `request`.
     """
 
     def __init__(self) -> None:
         self.requested = threading.Event()
         self._phase = "starting"
+        self._timeout_s = math.inf
+        self._n_signals = 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_timeout)
+        signal.signal(signal.SIGUSR1, lambda number, frame: self.request())
 
     @contextmanager
-    def work_to_finish(self) -> Iterator[threading.Event]:
+    def work_to_finish(self, timeout_s: float | None = None) -> Iterator[threading.Event]:
         """Within, the first signal sets `requested`, and starts the time to finish in.
+
+        Args:
+            timeout_s: that time, `STOP_TIMEOUT_S` unless told.
 
         Raises:
             StopTimedOut: in whatever is under way when that time is over.
         """
+        self._timeout_s = STOP_TIMEOUT_S if timeout_s is None else timeout_s
         self._phase = "working"
         try:
             yield self.requested
@@ -41,18 +50,30 @@ class StopSignals:
             self._phase = "leaving"
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._phase == "starting":
-            raise SystemExit(0)
-        if self._phase == "leaving":
-            return
-        if self.requested.is_set():
-            raise SystemExit(128 + number)
+    def request(self) -> None:
+        """Do as after a first signal. Only the first request counts, none as a signal."""
+        is_first = not self.requested.is_set()
+        # Also where it ends at once: what is being imported might take no notice.
         self.requested.set()
-        signal.setitimer(signal.ITIMER_REAL, STOP_TIMEOUT_S)
+        if self._phase == "starting":
+            # Which ends it. Another signal must not do so a second time.
+            self._phase = "leaving"
+            raise SystemExit(0)
+        if self._phase == "working" and is_first:
+            signal.setitimer(signal.ITIMER_REAL, self._timeout_s)
+
+    def request_from_thread(self) -> None:
+        """`request`, on the main thread, whatever that is doing."""
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._n_signals += self._phase == "working"
+        if self._phase == "working" and self._n_signals > 1:
+            raise SystemExit(128 + number)
+        self.request()
 
     def _on_timeout(self, number: int, frame: object) -> None:
         raise StopTimedOut(
-            f"the batch in hand was not finished within {STOP_TIMEOUT_S:g} s of the "
+            f"the batch in hand was not finished within {self._timeout_s:g} s of the "
             "signal: does Kafka answer? What it held is not committed and will be repeated"
         )

@@ -73,7 +73,9 @@ class WorkerProcess:
         """A page's status and text; status 0 while it does not answer."""
         if self._port is None:
             for event in self.log_events():
-                if event.get("event") == "worker_started":
+                # Of several processes each has a page of its own, which is not for us.
+                is_ours = "process" not in event
+                if is_ours and event["event"] in ("worker_started", "processes_started"):
                     self._port = int(str(event["http_port"]))
         if self._port is None:
             return 0, ""
@@ -104,6 +106,10 @@ class WorkerProcess:
             f"{n_readings} readings are read",
         )
 
+    def children(self) -> list[int]:
+        """The processes that it has started, in that order."""
+        return children(self.process.pid)
+
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -116,13 +122,18 @@ def _without_settings() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}
 
 
+def children(parent: int) -> list[int]:
+    """The processes that this one has started and not waited for, in that order."""
+    # Those that a thread has started are listed with that thread.
+    lists = sorted(Path(f"/proc/{parent}/task").glob("*/children"))
+    return [int(pid) for path in lists for pid in path.read_text().split()]
+
+
 @contextmanager
 def hung(server: LocalKafka) -> Iterator[None]:
     """While this lasts `server` answers nothing, with every connection left open."""
     assert server._child is not None
-    parent = server._child.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (java,) = map(int, children)
+    (java,) = children(server._child.pid)
     os.kill(java, signal.SIGSTOP)
     try:
         yield

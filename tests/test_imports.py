@@ -21,7 +21,12 @@ ALLOWED = {
     "kafka": ("pipeline/transport/",),
     "confluent_kafka": ("pipeline/transport/confluent",),
     "torch": ("pipeline/score.py", "pipeline/detector/", "pipeline/run.py", "trainer/"),
-    "prometheus_client": ("pipeline/metrics.py", "pipeline/health.py", "pipeline/run.py"),
+    "prometheus_client": (
+        "pipeline/metrics.py",
+        "pipeline/health.py",
+        "pipeline/run.py",
+        "pipeline/processes",
+    ),
     "scipy": ("trainer/",),
     "trainer": ("trainer/",),
 }

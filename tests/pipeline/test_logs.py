@@ -1,6 +1,48 @@
-"""A log that does not grow with what is sent to the worker."""
+"""A log that does not grow with what is sent to the worker, and says who wrote it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
 
 from pipeline.logs import LogLimit
+
+LINES = """
+import logging, structlog
+from pipeline.logs import configure_logs
+configure_logs("info", {log_format!r}, {process})
+structlog.get_logger().info("ours")
+logging.getLogger("library").error("theirs")
+"""
+
+
+def logged(log_format: str, process: int | None) -> list[str]:
+    """A line of ours and one of a library's, without colours."""
+    done = subprocess.run(
+        [sys.executable, "-c", LINES.format(log_format=log_format, process=process)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return re.sub(r"\x1b\[\d*m", "", done.stderr).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("log_format", "label"), [("json", '"process": 3'), ("text", "process=3")]
+)
+def test_every_line_of_one_of_several_processes_has_its_number(
+    log_format: str, label: str
+) -> None:
+    lines = logged(log_format, 3)
+
+    assert len(lines) == 2
+    assert all(label in line for line in lines)
+
+
+def test_a_process_alone_has_no_number() -> None:
+    assert not any("process" in line for line in logged("json", None))
 
 
 def test_a_period_takes_so_many_lines_and_no_more() -> None:

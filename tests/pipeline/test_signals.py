@@ -8,10 +8,16 @@ import textwrap
 import pytest
 
 STARTED = """
-import sys, time
+import sys, threading, time
 from pipeline import signals
 signals.STOP_TIMEOUT_S = 0.2
 stop = signals.StopSignals()
+
+def request_from_thread():
+    threading.Thread(target=stop.request_from_thread).start()
+    # Until the request is there, which ends a wait that is under way.
+    while not stop.requested.is_set():
+        time.sleep(0.01)
 """
 
 
@@ -41,6 +47,29 @@ WAIT = 'print("waiting", flush=True); time.sleep(60)'
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_while_starting_it_ends_at_once_with_0(number: int) -> None:
     assert exit_code(WAIT, number) == 0
+
+
+def test_while_ending_so_another_signal_changes_nothing() -> None:
+    stage = f"""
+    try:
+        {WAIT}
+    finally:
+        print("waiting", flush=True)
+        time.sleep(0.5)
+    """
+    assert exit_code(stage, signal.SIGTERM, signal.SIGTERM) == 0
+
+
+def test_work_that_begins_although_it_was_to_end_has_been_asked_to_stop() -> None:
+    stage = f"""
+    try:
+        {WAIT}
+    except SystemExit:
+        pass
+    with stop.work_to_finish() as requested:
+        sys.exit(7 if requested.is_set() else 8)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 7
 
 
 def test_while_working_the_work_in_hand_is_finished() -> None:
@@ -75,6 +104,44 @@ def test_a_second_signal_does_not_wait() -> None:
         time.sleep(60)
     """
     assert exit_code(stage, signal.SIGTERM, signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+def test_a_thread_may_request_it_as_well() -> None:
+    stage = """
+    with stop.work_to_finish():
+        request_from_thread()
+    sys.exit(7)
+    """
+    assert exit_code(stage) == 7
+
+
+def test_a_request_does_not_make_the_first_signal_a_second_one() -> None:
+    stage = """
+    signals.STOP_TIMEOUT_S = 60
+    with stop.work_to_finish():
+        request_from_thread()
+        print("waiting", flush=True)
+        time.sleep(0.5)
+    sys.exit(7)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 7
+
+
+def test_a_request_while_starting_ends_it_at_once_with_0() -> None:
+    assert exit_code("request_from_thread()") == 0
+
+
+def test_whoever_works_may_have_another_time_to_finish_in() -> None:
+    stage = f"""
+    from pipeline.errors import StopTimedOut
+    signals.STOP_TIMEOUT_S = 60
+    try:
+        with stop.work_to_finish(timeout_s=0.2):
+            {WAIT}
+    except StopTimedOut:
+        sys.exit(8)
+    """
+    assert exit_code(stage, signal.SIGTERM) == 8
 
 
 def test_while_leaving_a_signal_does_not_change_the_exit_code() -> None:
