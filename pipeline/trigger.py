@@ -16,7 +16,8 @@ class IncidentRule(NamedTuple):
     """When scores become an incident, and when it ends."""
 
     n_over: int
-    """k: that many of the last `n_last` scores at or above 1.0 open an incident."""
+    """k: that many of the last `n_last` scores at or above 1.0, the newest among them, open
+    an incident."""
     n_last: int
     """n, 1 to 64."""
     n_recovery: int
@@ -25,10 +26,14 @@ class IncidentRule(NamedTuple):
 
 @dataclass(slots=True)
 class UnitState:
-    """What the rule remembers of one unit."""
+    """What the rule remembers of one unit.
+
+    But for `is_open` it is a function of the last scores alone, at most the larger of n and
+    m of them: who takes a unit over needs no more of its past.
+    """
 
     over_bits: int = 0
-    """The last n scores against the threshold, newest in the lowest bit. 0 while open."""
+    """The last n scores against the threshold, newest in the lowest bit."""
     n_below: int = 0
     """Scores in a row below `RELEASE_SCORE`, while open."""
     is_open: bool = False
@@ -58,14 +63,13 @@ def transitions(
             if next_over == len(over_indices):
                 return
             b = int(over_indices[next_over])
+        state.over_bits = (state.over_bits << 1 | over[b]) & mask
         if state.is_open:
             state.n_below = 0 if holds[b] else state.n_below + 1
             if state.n_below >= rule.n_recovery:
                 state.is_open, state.n_below = False, 0
                 yield b, False
-        else:
-            state.over_bits = (state.over_bits << 1 | over[b]) & mask
-            if state.over_bits.bit_count() >= rule.n_over:
-                state.is_open, state.over_bits = True, 0
-                yield b, True
+        elif over[b] and state.over_bits.bit_count() >= rule.n_over:
+            state.is_open = True
+            yield b, True
         b += 1

@@ -58,9 +58,11 @@ def fit(
         Path | None, typer.Option(help="File with lines of TRAINER_NAME=value.")
     ] = None,
 ) -> None:
-    """Fit a detector on a history of normal readings and write its folder."""
-    from pipeline.configure import parse_assignments, read_settings, unknown_variables
-    from trainer.settings import TrainerSettings
+    """Fit a detector on a history of normal readings and write its folder.
+
+    The processes that torchrun starts fit it together.
+    """
+    from pipeline.configure import parse_assignments
 
     named = {
         "epochs": epochs,
@@ -75,32 +77,21 @@ def fit(
     }
     overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
     overrides |= parse_assignments(assignments or [])
-    settings = read_settings(TrainerSettings, overrides, env_file)
-    for line in unknown_variables(TrainerSettings, os.environ, env_file):
-        print(f"warning: {line}", file=sys.stderr)
+    from trainer.distributed import joined
+    from trainer.fit_file import fit_file
 
-    from pipeline.detector.artifact import check_writable
-    from pipeline.detector.families import FAMILIES
-
-    model = _default_model(settings.score) if model is None else model
-    names = ["ensemble", *FAMILIES]
-    if model not in names:
-        raise InputError(f"--model {model}: expected one of {', '.join(names)}")
-    check_writable(out)
-
-    from trainer.history import read_history
-    from trainer.progress import FitProgress, show_trained
-    from trainer.train import train
-
-    readings = read_history(history)
-    with FitProgress(model) as progress:
-        trained = train(readings, model, settings, out, progress.update)
-    show_trained(trained, out)
-
-
-def _default_model(score: str) -> str:
-    """The ensemble is what measured best; scores of whole windows are made by a VAE."""
-    return "ensemble" if score == "residual" else "vae"
+    ranks = joined(os.environ)
+    try:
+        fit_file(history, out, model, overrides, env_file, os.environ, ranks)
+    except InputError as error:
+        if ranks.is_alone:
+            raise
+        if ranks.is_first:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        # torchrun kills the others once it sees that one has ended: not before the line is
+        # there, and all at once, so that all have the same exit code.
+        ranks.wait()
+        os._exit(error.exit_code)
 
 
 @app.command()

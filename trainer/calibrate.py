@@ -123,7 +123,11 @@ def count_incidents(
     """Incidents that these scores open at this threshold, by the worker's own rule."""
     n_opened = 0
     relative_B = score_B / np.float32(threshold)
+    # Of a long history's thousands of series most stay below.
+    reaching = set(series_B[relative_B >= 1.0].tolist())
     for begin, end in _bounds(series_B):
+        if int(series_B[begin]) not in reaching:
+            continue
         changes = transitions(relative_B[begin:end], rule, UnitState())
         n_opened += sum(opens for _, opens in changes)
     return n_opened

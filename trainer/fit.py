@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.errors import InputError
 from pipeline.window import Windows
+from trainer.batches import Batches
+from trainer.distributed import ALONE, Ranks
 
 MAX_GRADIENT_NORM = 5.0
 RISE_SHARE = 0.1
@@ -38,6 +39,7 @@ def fit_network(
     settings: FitSettings,
     device: torch.device,
     on_progress: Callable[[float, float], None],
+    ranks: Ranks = ALONE,
 ) -> float:
     """Train `network` in place on `device`, and leave it on the CPU.
 
@@ -53,55 +55,65 @@ def fit_network(
         device: where to compute.
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
             told before; what it raises ends the training.
+        ranks: the processes that train this network together.
 
     Returns:
         The mean loss of the last tenth of the steps.
 
     Raises:
-        InputError: the loss is not finite: the learning rate is too large.
+        InputError: the loss is not finite: the learning rate is too large. Or there are
+            more processes than windows in a mini-batch.
     """
-    torch.manual_seed(settings.seed)
-    random = np.random.default_rng(settings.seed)
+    # Each process draws the same mini-batches, and noise of its own.
+    torch.manual_seed(settings.seed + ranks.rank)
     network.to(device).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    objective = ranks.objective(network, device)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=settings.learning_rate, fused=True
+    )
     n_steps = number_of_steps(training, settings)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=RISE_SHARE
     )
+    batches = Batches(training, settings.batch_windows, settings.seed, device, ranks)
     losses: list[float] = []
+    since_told: list[Tensor] = []
     for step in range(n_steps):
-        batch = [
-            windows.gather(random.integers(0, len(windows), settings.batch_windows))
-            for windows in training
-        ]
-        x_MBTF, observed_MBTF = _filled(np.stack(batch), device)
+        batch = batches.draw()
         warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
-        loss_M = network.loss(x_MBTF, observed_MBTF, warmup)
+        loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup) * batch.weight_M
         optimizer.zero_grad(set_to_none=True)
         # The sum: each member's gradient is its own, whatever the others do.
-        loss_M.sum().backward()  # type: ignore[no-untyped-call]
+        loss_M.sum().backward()
         _clip_gradients(network)
         optimizer.step()
         cycle.step()
-        losses.append(float(loss_M.mean().item()))
-        if not math.isfinite(losses[-1]):
-            raise InputError(
-                f"the loss became {losses[-1]} in step {step + 1}; "
-                f"try a smaller learning rate than {settings.learning_rate:g}"
-            )
+        since_told.append(loss_M.detach().mean())
+        # Not in each step: to look at a loss is to wait for the device.
         if (step + 1) % REPORT_STEPS == 0 or step + 1 == n_steps:
-            on_progress((step + 1) / n_steps, float(np.mean(losses[-REPORT_STEPS:])))
+            losses += (ranks.total(torch.stack(since_told)) / ranks.n_ranks).tolist()
+            _check_finite(losses, len(since_told), settings)
+            on_progress((step + 1) / n_steps, float(np.mean(losses[-len(since_told) :])))
+            since_told.clear()
     network.cpu().eval()
     return float(np.mean(losses[-max(n_steps // 10, 1) :]))
+
+
+def _check_finite(losses: list[float], n_new: int, settings: FitSettings) -> None:
+    """Raise InputError if one of the last `n_new` losses is not finite."""
+    for step in range(len(losses) - n_new, len(losses)):
+        if not math.isfinite(losses[step]):
+            raise InputError(
+                f"the loss became {losses[step]} in step {step + 1}; "
+                f"try a smaller learning rate than {settings.learning_rate:g}"
+            )
 
 
 def _clip_gradients(network: Network) -> None:
     """Shorten each member's gradient to `MAX_GRADIENT_NORM`, if it is longer."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    squares = [
-        gradient.reshape(len(gradient), -1).square().sum(dim=1) for gradient in gradients
-    ]
-    norm_M = torch.stack(squares).sum(dim=0).sqrt()
+    norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
+    norm_M = torch.linalg.vector_norm(torch.stack(norms), dim=0)
     factor_M = (MAX_GRADIENT_NORM / norm_M.clamp(min=1e-12)).clamp(max=1.0)
     for gradient in gradients:
         gradient *= factor_M.view(-1, *[1] * (gradient.dim() - 1))
@@ -112,10 +124,3 @@ def number_of_steps(training: Sequence[Windows], settings: FitSettings) -> int:
     largest = max(len(windows) for windows in training)
     steps_per_epoch = math.ceil(largest / settings.batch_windows)
     return min(settings.steps, settings.epochs * steps_per_epoch)
-
-
-def _filled(x_MBTF: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    shape = x_MBTF.shape
-    x_BTF = torch.from_numpy(x_MBTF.reshape(-1, *shape[2:])).to(device)
-    filled_BTF, observed_BTF = filled(x_BTF)
-    return filled_BTF.view(shape), observed_BTF.view(shape)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from pipeline.records import (
     Readings,
     TimeArray,
 )
-from pipeline.table import Table, read_table
+from pipeline.table import Table
 from pipeline.window import SlidingWindows
 
 MAX_LISTED = 20
@@ -42,6 +42,10 @@ class History:
     """Index of each unit's first reading, and N at the end: U+1 values."""
     notes: list[str]
     """What was left out and why, in words."""
+    joint_J: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Readings that do not follow on the one before: readings between were left out."""
+    n_beyond: int = 0
+    """Rows of the file that were left out because it is too long."""
 
     def __len__(self) -> int:
         return len(self.time_s_N)
@@ -52,24 +56,22 @@ class History:
         return np.repeat(np.arange(len(self.units)), np.diff(self.begin_U))
 
     def digest(self) -> str:
-        """SHA-256 over sensors, units, times, values and labels."""
+        """SHA-256 over sensors, units, times, values, labels and joints."""
         sha = hashlib.sha256(repr((self.sensors, self.units)).encode())
-        for column in (self.time_s_N, self.values_NF, self.label_N, self.begin_U):
+        columns = (self.time_s_N, self.values_NF, self.label_N, self.begin_U, self.joint_J)
+        for column in columns:
             sha.update(np.ascontiguousarray(column).data)
         return "sha256:" + sha.hexdigest()
 
 
-def read_history(path: Path) -> History:
-    """Read a CSV or Parquet table as history.
-
-    Raises:
-        InputError: the file is no such table, or none of its sensors has a value.
-    """
-    return as_history(path, read_table(path))
-
-
-def as_history(path: Path, table: Table) -> History:
+def as_history(path: Path, table: Table, stretch_N: IntArray | None = None) -> History:
     """Sort a table into series, and leave out sensors that hold nothing.
+
+    Args:
+        path: of the table's file.
+        table: N readings.
+        stretch_N: the stretch of its unit that each is part of; None if no rows of the file
+            were left out.
 
     Raises:
         InputError: no sensor has a value, or one has a name that readings cannot hold.
@@ -104,7 +106,15 @@ def as_history(path: Path, table: Table) -> History:
         label_N=label_N[order_N],
         begin_U=begin_U,
         notes=notes,
+        joint_J=_joints(stretch_N, order_N),
     )
+
+
+def _joints(stretch_N: IntArray | None, order_N: IntArray) -> IntArray:
+    """Where, in this order, another stretch begins than the one before."""
+    if stretch_N is None:
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(np.diff(stretch_N[order_N])) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ class TrainerSettings(SourcedSettings):
         use_attribute_docstrings=True,
     )
 
+    max_readings: int | None = Field(default=None, ge=1)
+    """Most readings to learn from; of a longer history, stretches from all over it. Empty:
+    by rule, 0.9 million of 8 sensors, which takes less than 2 GiB; at least 100,000."""
+
     window: int = Field(default=32, ge=2, le=4096)
     """T, readings in a window."""
 
@@ -80,7 +84,7 @@ class TrainerSettings(SourcedSettings):
     """CPU threads of torch. Networks of the usual size gain nothing from a second one, and
     lose much where other processes want the same cores."""
 
-    @field_validator("hidden", "latent", mode="before")
+    @field_validator("hidden", "latent", "max_readings", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

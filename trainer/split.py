@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.window import Windows
+from trainer.clean_windows import clean_starts, covered, is_clean, joined
 from trainer.history import History
 
 MIN_TRAINING_WINDOWS = 32
@@ -42,7 +43,7 @@ class Folds:
     used_N: BoolArray
     """Readings in a window of some fold: what is scaled by."""
     n_left_out: dict[str, int]
-    """Readings in no window, by reason; each has one."""
+    """Readings in no window, by reason; each has one. Some were not even read."""
 
     @property
     def series_B(self) -> IntArray:  # noqa: N802 - a shape suffix, as everywhere
@@ -83,9 +84,9 @@ def split(
 
     Scores of what a network trained on say little of how it will score what it has not
     seen. Of one fold only, the end of each series is held out: what live readings will be
-    most like. Windows that touch a labelled reading are left out everywhere, and each unit
-    is cut at equal shares of what is left of it. So units that came late or left early are
-    in all folds, and no fold is all labels.
+    most like. Windows that touch a labelled reading are left out everywhere, and those that
+    span readings which were not kept. Each unit is cut at equal shares of what is left of
+    it. So units that came late or left early are in all folds, and no fold is all labels.
 
     Args:
         history: N readings.
@@ -113,11 +114,10 @@ def split(
 
 
 def _cut(history: History, length: int, stride: int, n_folds: int, share: float) -> Folds:
-    # A window is clean if no label is among its readings.
-    n_labels_before = np.concatenate([[0], np.cumsum(history.label_N)])
+    is_clean_B = is_clean(history, length)
     bounds_U2 = np.stack([history.begin_U[:-1], history.begin_U[1:]], axis=1)
-    clean = [_clean(a, b, length, 1, n_labels_before) for a, b in bounds_U2.tolist()]
-    in_clean_N = _covered(Windows(history.values_NF, _joined(clean), length))
+    clean = [clean_starts(a, b, length, 1, is_clean_B) for a, b in bounds_U2.tolist()]
+    in_clean_N = covered(Windows(history.values_NF, joined(clean), length))
     kept_K = np.flatnonzero(in_clean_N)
     kept_U2 = np.searchsorted(kept_K, bounds_U2)
     is_long_U = _is_long(kept_U2, share, length)
@@ -130,10 +130,10 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
             kept_of_unit = kept_K[slice(*kept_U2[unit])]
             first, last = _held_out_span(kept_of_unit, number, n_folds, share)
             spans = ((begin, first), (last, end))
-            training += [_clean(a, b, length, stride, n_labels_before) for a, b in spans]
-            held_out.append(_clean(first, last, length, 1, n_labels_before))
+            training += [clean_starts(a, b, length, stride, is_clean_B) for a, b in spans]
+            held_out.append(clean_starts(first, last, length, 1, is_clean_B))
             units.append(np.full(len(held_out[-1]), unit))
-        start_B, unit_B = _joined(held_out), _joined(units)
+        start_B, unit_B = joined(held_out), joined(units)
         is_new_B = np.ones(len(start_B), dtype=np.bool_)
         is_new_B[1:] = (np.diff(start_B) != 1) | (np.diff(unit_B) != 0)
         series_B = n_series + np.cumsum(is_new_B) - 1
@@ -142,18 +142,19 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
         time_s_B = history.time_s_N[start_B + length - 1]
         folds.append(
             Fold(
-                Windows(history.values_NF, _joined(training), length),
+                Windows(history.values_NF, joined(training), length),
                 HeldOut(windows, series_B, unit_B, time_s_B),
             )
         )
     parts = [part for fold in folds for part in (fold.training, fold.held_out.windows)]
-    used_N = np.logical_or.reduce([_covered(part) for part in parts])
+    used_N = np.logical_or.reduce([covered(part) for part in parts])
     n_of_unit = np.diff(history.begin_U)
     would_do_U = _is_long(bounds_U2, share, length)
     return Folds(
         folds=folds,
         used_N=used_N,
-        n_left_out=_counted(
+        n_left_out=_beyond(history)
+        | _counted(
             ~used_N,
             {
                 "labelled as anomalous": history.label_N,
@@ -185,23 +186,6 @@ def _held_out_span(
     return int(kept_K[first]), end if last == n_kept else int(kept_K[last])
 
 
-def _clean(
-    first: int, last: int, length: int, stride: int, n_labels_before: IntArray
-) -> IntArray:
-    """Starts of the windows within readings [first, last) that touch no label."""
-    start_B = np.arange(first, last - length + 1, stride, dtype=np.int64)
-    n_labels_B = n_labels_before[start_B + length] - n_labels_before[start_B]
-    return np.asarray(start_B[n_labels_B == 0])
-
-
-def _covered(windows: Windows) -> BoolArray:
-    """Which readings are in one of these windows."""
-    n_readings = len(windows.flat_MF)
-    begun_N = np.bincount(windows.start_B, minlength=n_readings + 1)
-    ended_N = np.bincount(windows.start_B + windows.length, minlength=n_readings + 1)
-    return np.asarray(np.cumsum(begun_N - ended_N)[:n_readings] > 0)
-
-
 def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, int]:
     """Each reading that is left out once, for the first reason that holds."""
     n_of: dict[str, int] = {}
@@ -209,6 +193,10 @@ def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, 
         n_of[reason] = int((left_out_N & mask_N).sum())
         left_out_N = left_out_N & ~mask_N
     return {reason: n for reason, n in n_of.items() if n}
+
+
+def _beyond(history: History) -> dict[str, int]:
+    return {"more than max_readings": history.n_beyond} if history.n_beyond else {}
 
 
 def _is_enough(folds: Folds) -> bool:
@@ -244,7 +232,3 @@ def _holds(folds: Folds) -> str:
         f"a fold holds {n_training} windows without a label to train on and {n_held_out} "
         f"held out, {MIN_TRAINING_WINDOWS} and {MIN_HELD_OUT_WINDOWS} are needed"
     )
-
-
-def _joined(arrays: list[IntArray]) -> IntArray:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64)

@@ -49,28 +49,27 @@ def fit_residual_scoring(
         max_span: longest time scale, in readings, >= 1.
     """
     trust_F = trust(rows)
-    residual_BF = rows.observed_BF - trust_F * rows.expected_BF
-    residual_BF = np.where(rows.is_observed_BF, residual_BF, 0.0).astype(np.float32)
-    residual_BF = residual_BF[:, is_scored_F]
+    residual_BF = rows.residuals(trust_F)[:, is_scored_F]
     # A sensor that wandered within the history will wander on: its residuals are
     # discounted, softly, by how far. Leaving it out would lose its faults altogether.
     wander_F = DRIFT_WEIGHT * np.maximum(drift_F[is_scored_F] - TOLERATED_DRIFT, 0.0)
-    n_rows, residuals = len(residual_BF), Residuals(residual_BF)
+    n_rows = len(residual_BF)
     share_F = np.maximum(rows.is_observed_BF[:, is_scored_F].mean(axis=0), 1.0 / n_rows)
     statistics = []
     for kind, span in STATISTICS:
         is_whole_B = rows.n_before_B >= span - 1
         if span > max_span or is_whole_B.sum() < MIN_VALUES:
             continue
+        # Of one statistic at a time: several of them take twice the memory.
+        residuals = Residuals(residual_BF)
         smooth_BF = (
             residual_BF if kind == "burst" else residuals.sums.mean(span, slice(None))
         )
         is_counted_B = is_whole_B if kind == "shift" else np.ones_like(is_whole_B)
         # Beside what was seen, at least the noise that so many readings leave.
         least = MIN_SCALE if kind == "burst" else MIN_SCALE / math.sqrt(span)
-        square_BF = np.square(smooth_BF[is_counted_B].astype(np.float64))
         # What was missing has no residual. Live it may be there, and must not look large.
-        variance_F = square_BF.mean(axis=0) / share_F
+        variance_F = _mean_squares(smooth_BF, is_counted_B) / share_F
         scale_F = np.sqrt(variance_F + least**2 + wander_F**2).astype(np.float32)
         unlimited = Statistic(kind, span, scale_F, np.zeros_like(scale_F), 1.0)
         loss_BF = unlimited.losses(residuals, np.flatnonzero(is_whole_B))
@@ -85,6 +84,12 @@ def fit_residual_scoring(
             )
         )
     return ResidualScoring(trust_F, is_scored_F, tuple(statistics))
+
+
+def _mean_squares(x_BF: FloatArray, is_counted_B: BoolArray) -> FloatArray:
+    """Each column's mean square over the rows that count, in 64 bits, one at a time."""
+    columns = (x_BF[is_counted_B, sensor] for sensor in range(x_BF.shape[1]))
+    return np.array([np.square(column, dtype=np.float64).mean() for column in columns])
 
 
 def margin(kind: Kind, span: int) -> float:

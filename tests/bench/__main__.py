@@ -28,7 +28,10 @@ BENCHMARKS = {
     "arrays": "arrays:run",
     "growth": "growth:run",
     "latency": "latency:run",
+    "start": "start:run",
     "scoring": "scoring:run",
+    "training": "training:run",
+    "history": "history:run",
     "ensemble": "throughput:run_ensemble",
 }
 """Each a module here and a function of a `Site` in it."""

@@ -72,13 +72,19 @@ def test_what_holds_an_incident_open_opens_none(held_at: float) -> None:
 
 
 def test_a_closed_incident_does_not_count_towards_the_next() -> None:
+    rule = IncidentRule(n_over=2, n_last=3, n_recovery=3)
+
+    assert changes([1, 1, 0, 0, 0, 1, 0, 1], rule) == [
+        ("opened", 1),
+        ("closed", 4),
+        ("opened", 7),
+    ]
+
+
+def test_unless_the_rule_looks_further_back_than_it_takes_to_recover() -> None:
     rule = IncidentRule(n_over=2, n_last=10, n_recovery=1)
 
-    assert changes([1, 1, 0, 1, 0, 1], rule) == [
-        ("opened", 1),
-        ("closed", 2),
-        ("opened", 5),
-    ]
+    assert changes([1, 1, 0, 0, 1], rule) == [("opened", 1), ("closed", 2), ("opened", 4)]
 
 
 def test_a_rule_may_look_back_over_64_scores() -> None:
@@ -94,12 +100,13 @@ def test_changes_are_those_of_the_rule_read_out_word_by_word(
 ) -> None:
     n_over, n_last, n_recovery = rule
     expected: list[tuple[str, int]] = []
-    since, open_since = 0, -1
+    open_since = -1
     for i in range(len(scores)):
-        of_rule = scores[max(since, i + 1 - n_last) : i + 1]
+        of_rule = scores[max(0, i + 1 - n_last) : i + 1]
         recent = scores[i + 1 - n_recovery : i + 1]
         if open_since < 0:
-            if sum(score >= 1.0 for score in of_rule) >= n_over:
+            n_of_rule = sum(score >= 1.0 for score in of_rule)
+            if scores[i] >= 1.0 and n_of_rule >= n_over:
                 expected.append(("opened", i))
                 open_since = i
         elif i - open_since >= n_recovery and max(recent) < RELEASE_SCORE:

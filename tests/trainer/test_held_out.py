@@ -1,11 +1,13 @@
 """What members say of the windows that were held out from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-import trainer.held_out
+from pipeline.detector.detector import MAX_VALUES_PER_LAUNCH
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape
 from tests import builders
@@ -119,14 +121,16 @@ def test_the_count_begins_anew_with_each_series(
     assert n_before(np.array(series, dtype=np.int64)).tolist() == expected
 
 
-def test_measures_are_the_residuals_of_the_same_rows() -> None:
-    folds, networks = folds_of(has_gaps=True), real_networks()
+@pytest.mark.parametrize("has_gaps", [False, True])
+def test_the_residuals_of_rows_are_what_scoring_measures(has_gaps: bool) -> None:
+    folds, networks = folds_of(has_gaps=has_gaps), real_networks()
+    trust_F = np.array([0.0, 0.3, 1.0], dtype=np.float32)
+    scoring = replace(builders.residual_scoring(), trust_F=trust_F)
     rows = rows_of(folds, *networks)
 
-    measure_BC = held_out_measures(networks, builders.residual_scoring(), folds, CPU)
+    measure_BC = held_out_measures(networks, scoring, folds, CPU)
 
-    residual_BF = (rows.observed_BF - rows.expected_BF) * rows.is_observed_BF
-    np.testing.assert_allclose(measure_BC, residual_BF, atol=1e-6)
+    np.testing.assert_array_equal(rows.residuals(scoring.trust_F), measure_BC)
 
 
 def test_nothing_depends_on_how_many_windows_are_run_at_a_time(
@@ -134,7 +138,8 @@ def test_nothing_depends_on_how_many_windows_are_run_at_a_time(
 ) -> None:
     folds, networks = folds_of(has_gaps=True), real_networks()
     at_once = rows_of(folds, *networks)
-    monkeypatch.setattr(trainer.held_out, "LAUNCH_VALUES", 7 * WINDOW * len(SENSORS))
+    n_values = len(networks) * 7 * WINDOW * len(SENSORS)
+    monkeypatch.setitem(MAX_VALUES_PER_LAUNCH, "cpu", n_values)
 
     in_sevens = rows_of(folds, *networks)
 

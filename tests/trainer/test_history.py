@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from trainer.history import History, listed, read_history, shortened
+from trainer.history import History, listed, shortened
+from trainer.read_history import read_history
+from trainer.settings import TrainerSettings
 
 
 def read(folder: Path, text: str) -> History:
     path = folder / "history.csv"
     path.write_text(text)
-    return read_history(path)
+    return read_history(path, TrainerSettings())
 
 
 def test_units_are_apart_and_each_is_in_the_order_of_time(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("max_readings", 0),
         ("window", 1),
         ("stride", 0),
         ("steps", 0),
@@ -58,7 +59,7 @@ def test_a_setting_that_there_is_none_of_is_refused(name: str) -> None:
         read_settings(TrainerSettings, {name: 1})
 
 
-@pytest.mark.parametrize("name", ["hidden", "latent"])
+@pytest.mark.parametrize("name", ["hidden", "latent", "max_readings"])
 def test_what_is_empty_is_set_by_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"TRAINER_{name.upper()}", "")
 

@@ -1,0 +1,145 @@
+"""Training by several processes at once, as `torchrun` starts them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed, nn
+
+from pipeline.detector.network import Network
+from pipeline.errors import InputError
+from pipeline.records import IntArray
+from pipeline.score import choose_device
+
+LONGEST_WAIT = timedelta(days=30)
+"""For one another. `torchrun` ends all processes once one has failed, so that a wait ends;
+one that takes long over its history has not failed."""
+
+
+class Objective(nn.Module):
+    """A network's loss as a module: DistributedDataParallel follows calls of these."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
+        """See `Network.loss`."""
+        return self.network.loss(x_MBTF, observed_MBTF, warmup)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The processes that train one detector, seen from one of them; it may be alone.
+
+    All read the same history and draw the same mini-batches. Each takes its share of the
+    windows, and gradients are averaged, so that all go the same steps.
+    """
+
+    rank: int = 0
+    n_ranks: int = 1
+    local_rank: int = 0
+    """Its number among those of this machine."""
+    n_local: int = 1
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other."""
+        return self.n_ranks == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is this one that shows, calibrates and writes."""
+        return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """The device of this process; of GPUs each takes its own.
+
+        Raises:
+            InputError: it is not there.
+        """
+        device = choose_device(name)
+        if self.is_alone or device.type == "cpu":
+            return device
+        n_gpus = torch.cuda.device_count()
+        if device.index is not None or self.n_local > n_gpus:
+            raise InputError(
+                f"device {name!r}: {self.n_local} processes on this machine, which has "
+                f"{n_gpus} GPUs; start at most one a GPU and use cuda, or use cpu"
+            )
+        return torch.device("cuda", self.local_rank)
+
+    def share(self, index_B: IntArray) -> IntArray:
+        """This process's part of a mini-batch."""
+        return index_B[self.rank :: self.n_ranks]
+
+    def objective(self, network: Network, device: torch.device) -> nn.Module:
+        """The network's loss, whose gradients are averaged over the processes.
+
+        All begin with the weights of the first.
+        """
+        objective = Objective(network)
+        if self.is_alone:
+            return objective
+        return nn.parallel.DistributedDataParallel(
+            objective, device_ids=None if device.type == "cpu" else [device]
+        )
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over the processes: the same in all of them."""
+        if self.is_alone:
+            return values
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """What one process raises within it as InputError, all of them raise at its end.
+
+        Otherwise those that go on would wait for it.
+        """
+        if self.is_alone:
+            yield
+            return
+        mine: InputError | None = None
+        try:
+            yield
+        except InputError as error:
+            mine = error
+        texts: list[str | None] = [None] * self.n_ranks
+        distributed.all_gather_object(texts, None if mine is None else str(mine))
+        for text in texts:
+            if text is not None:
+                raise InputError(text) from mine
+
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+        if not self.is_alone and distributed.is_initialized():
+            # Not a barrier, which of GPUs may take one that is another process's.
+            distributed.all_reduce(torch.zeros(1))
+
+    def part(self) -> None:
+        """Go on without the others: nothing is waited for from here on."""
+        if not self.is_alone and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+ALONE = Ranks()
+
+
+def joined(environment: Mapping[str, str]) -> Ranks:
+    """Join the processes that `torchrun` started this one with, if it did."""
+    n_ranks = int(environment.get("WORLD_SIZE", "1"))
+    if n_ranks == 1 or "MASTER_ADDR" not in environment:
+        return ALONE
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+    return Ranks(
+        rank=int(environment["RANK"]),
+        n_ranks=n_ranks,
+        local_rank=int(environment["LOCAL_RANK"]),
+        n_local=int(environment["LOCAL_WORLD_SIZE"]),
+    )
