@@ -111,7 +111,7 @@ def test_changes_are_those_of_the_rule_read_out_word_by_word(
                 open_since = i
         elif i - open_since >= n_recovery and max(recent) < RELEASE_SCORE:
             expected.append(("closed", i))
-            since, open_since = i + 1, -1
+            open_since = -1
 
     assert changes(scores, rule) == expected
 
