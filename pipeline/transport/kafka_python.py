@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
+from typing import Any
 
 import kafka
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -90,6 +91,7 @@ class KafkaPythonConsumer:
         )
         self._bridge.call_on_loop = self._client._manager.call_soon
         self._client._fetcher.PartitionRecords = PartitionRecords
+        _look_before_sleeping(self._client._fetcher)
         try:
             self._client.subscribe([topic], listener=self._bridge)
         except (TypeError, ValueError) as error:
@@ -193,3 +195,23 @@ class KafkaPythonConsumer:
                 lambda: self._client.close(autocommit=False, timeout_ms=timeout_ms),
                 timeout_ms / 1000 + GRACE_S,
             )
+
+
+def _look_before_sleeping(fetcher: Any) -> None:
+    """Spare polls 0.1 s of sleep beside records that have come.
+
+    kafka-python 3.0 looks for records, forgets what fetches are done, and sleeps if none is
+    left: one that was done in between has brought records. At 5,000 readings/s more than
+    one alert in a hundred waited for that.
+    """
+    fetch_records = fetcher.fetch_records
+
+    def fetch(max_records: int, *, update_offsets: bool, timeout_ms: float) -> Any:
+        records, is_idle = fetch_records(
+            max_records, update_offsets=update_offsets, timeout_ms=timeout_ms
+        )
+        if is_idle and not records:
+            records, _ = fetcher.fetched_records(max_records, update_offsets=update_offsets)
+        return records, is_idle and not records
+
+    fetcher.fetch_records = fetch

@@ -77,3 +77,23 @@ def test_the_private_members_of_kafka_python_that_are_relied_upon_mean_what_they
     sender.force_close()
     sender.join(DEADLINE_S)
     assert not sender.is_alive()
+
+
+def test_a_poll_sees_records_that_come_between_its_look_and_its_sleep(
+    kafka: KafkaTransport, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = make_topic(1)
+    kafka.producer().send(numbered(topic, 10))
+    consumer = kafka.consumer(topic, unique_name("group"))
+    read(consumer, 1, max_records=1)
+    fetcher = consumer._client._fetcher
+    look = fetcher.fetched_records
+
+    def too_early(*args: object, **options: object) -> tuple[dict[object, object], bool]:
+        monkeypatch.setattr(fetcher, "fetched_records", look)
+        return {}, True
+
+    monkeypatch.setattr(fetcher, "fetched_records", too_early)
+    monkeypatch.setattr(fetcher, "_fetch_futures", [])
+
+    assert len(consumer.poll(10, 0.0).records) == 9
