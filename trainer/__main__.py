@@ -62,8 +62,6 @@ def fit(
 
     The processes that torchrun starts fit it together.
     """
-    from pipeline.configure import parse_assignments
-
     named = {
         "epochs": epochs,
         "score": score,
@@ -75,14 +73,15 @@ def fit(
         "recovery": recovery,
         "device": device,
     }
-    overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
-    overrides |= parse_assignments(assignments or [])
+    overrides = {k: v for k, v in named.items() if v is not None}
     from trainer.distributed import joined
     from trainer.fit_file import fit_file
 
     ranks = joined(os.environ)
     try:
-        fit_file(history, out, model, overrides, env_file, os.environ, ranks)
+        fit_file(
+            history, out, model, overrides, assignments or [], env_file, os.environ, ranks
+        )
     except InputError as error:
         if ranks.is_alone:
             raise

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
@@ -33,7 +33,7 @@ MARGIN = 1.0 + 1e-6
 """A threshold is put this little above a score, so that the score stays below it."""
 DAY_S = 86_400.0
 COUNTED, EXTRAPOLATED, LIMIT = "counted", "extrapolated", "prediction limit"
-LimitedBy: TypeAlias = Literal["", "history", "scores"]
+LimitedBy: TypeAlias = Literal["", "history", "max_readings", "scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,18 @@ class Calibration:
     at_most_per_day: float
     """Upper end of the one-sided 95 % interval."""
     limited_by: LimitedBy
-    """Why the rate asked for is not promised: `history` is too short to show it; `scores`
-    make no more incidents before these melt into one. Empty where nothing is in the way."""
+    """Why the rate asked for is not promised: `history` is too short to show it, or what
+    `max_readings` left of it; `scores` make no more incidents before these melt into one.
+    Empty where nothing is in the way."""
+
+    def of_part(self) -> "Calibration":
+        """The same, where `max_readings` left out readings of the history.
+
+        These might have shown the rate; not so where times do not advance.
+        """
+        if self.limited_by == "history" and self.unit_days:
+            return replace(self, limited_by="max_readings")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

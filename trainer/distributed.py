@@ -34,8 +34,9 @@ class Objective(nn.Module):
 class Ranks:
     """The processes that train one detector, seen from one of them; it may be alone.
 
-    All read the same history and draw the same mini-batches. Each takes its share of the
-    windows, and gradients are averaged, so that all go the same steps.
+    All read the same history, which `agreed` makes sure of, and draw the same mini-batches.
+    Each takes its share of the windows, and gradients are averaged, so that all go the same
+    steps.
     """
 
     rank: int = 0
@@ -96,24 +97,40 @@ class Ranks:
         return total
 
     @contextmanager
-    def agreed(self) -> Iterator[None]:
+    def agreed(self) -> Iterator[dict[str, str]]:
         """What one process raises within it as InputError, all of them raise at its end.
 
         Otherwise those that go on would wait for it.
+
+        Yields:
+            What all must have the same of, by name, for the process to fill in. Gradients
+            of different histories would be averaged without a word.
+
+        Raises:
+            InputError: one of them raised it, or they do not have the same.
         """
+        given: dict[str, str] = {}
         if self.is_alone:
-            yield
+            yield given
             return
         mine: InputError | None = None
         try:
-            yield
+            yield given
         except InputError as error:
             mine = error
-        texts: list[str | None] = [None] * self.n_ranks
-        distributed.all_gather_object(texts, None if mine is None else str(mine))
-        for text in texts:
+        all_of_them: list[tuple[str | None, dict[str, str]]] = [(None, {})] * self.n_ranks
+        text = None if mine is None else str(mine)
+        distributed.all_gather_object(all_of_them, (text, given))
+        for text, _ in all_of_them:
             if text is not None:
                 raise InputError(text) from mine
+        if different := [
+            name for name in given if len({each.get(name) for _, each in all_of_them}) > 1
+        ]:
+            raise InputError(
+                f"the {self.n_ranks} processes differ in {', '.join(different)}; give all "
+                "of them the same"
+            )
 
     def wait(self) -> None:
         """Return once all processes have come here."""

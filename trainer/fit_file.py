@@ -1,14 +1,15 @@
 """`fit`: from a history file to a detector's folder, and what is shown of it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.configure import read_settings, unknown_variables
+from pipeline.configure import parse_assignments, read_settings, unknown_variables
 from pipeline.detector.artifact import check_writable
 from pipeline.detector.families import FAMILIES
 from pipeline.errors import InputError
 from trainer.distributed import Ranks
+from trainer.history import History
 from trainer.progress import FitProgress, show_trained
 from trainer.read_history import read_history
 from trainer.settings import TrainerSettings
@@ -19,7 +20,8 @@ def fit_file(
     history: Path,
     out: Path,
     model: str | None,
-    overrides: dict[str, object],
+    overrides: Mapping[str, object],
+    assignments: Sequence[str],
     env_file: Path | None,
     environment: Mapping[str, str],
     ranks: Ranks,
@@ -33,6 +35,7 @@ def fit_file(
         out: the folder.
         model: as `train` takes it; None for the default.
         overrides: settings from the command line.
+        assignments: further ones, as NAME=VALUE; these are the stronger.
         env_file: with further settings.
         environment: of the process.
         ranks: the processes that fit it together.
@@ -40,7 +43,8 @@ def fit_file(
     Raises:
         InputError: any of it cannot be used. In all processes at once.
     """
-    with ranks.agreed():
+    with ranks.agreed() as given:
+        overrides = {**overrides, **parse_assignments(list(assignments))}
         settings = read_settings(TrainerSettings, overrides, env_file)
         model = _model(model, settings)
         if ranks.is_first:
@@ -48,12 +52,22 @@ def fit_file(
                 print(f"warning: {line}", file=sys.stderr)  # noqa: T201
             check_writable(out)
         readings = read_history(history, settings)
+        if not ranks.is_alone:
+            given |= _given(readings, model, settings)
     if not ranks.is_first:
         help_train(readings, model, settings, ranks)
         return
     with FitProgress(model) as progress:
         trained = train(readings, model, settings, out, progress.update, ranks)
     show_trained(trained, out)
+
+
+def _given(readings: History, model: str, settings: TrainerSettings) -> dict[str, str]:
+    """What all processes must have the same of. A history by its digest."""
+    prefix = TrainerSettings.model_config["env_prefix"]
+    values = settings.model_dump(mode="json")
+    named = {f"{prefix}{name.upper()}": str(value) for name, value in values.items()}
+    return {"the history": readings.digest(), "--model": model, **named}
 
 
 def _model(name: str | None, settings: TrainerSettings) -> str:

@@ -46,6 +46,13 @@ class History:
     """Readings that do not follow on the one before: readings between were left out."""
     n_beyond: int = 0
     """Rows of the file that were left out because it is too long."""
+    n_of_short_units: int = 0
+    """Rows of the file that were left out with it, of units too short to learn from."""
+
+    @property
+    def n_rows(self) -> int:
+        """Of the whole file."""
+        return len(self) + self.n_beyond + self.n_of_short_units
 
     def __len__(self) -> int:
         return len(self.time_s_N)

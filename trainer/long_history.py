@@ -1,14 +1,18 @@
 """Reading a history that is too long to be held: some of its rows, in two passes."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.records import IntArray
+from pipeline.records import BoolArray, IntArray
 from pipeline.table_file import NotAllNumbers, TableFile
 from trainer.stretches import choose_stretches
+
+IsLong = Callable[[IntArray], BoolArray]
+"""Which units can be learned from, by how many rows each has."""
 
 
 class KeptRows(NamedTuple):
@@ -24,16 +28,24 @@ class KeptRows(NamedTuple):
     """Of the whole file."""
     n_units: int
     """Of the whole file."""
+    n_of_short_units: int
+    """Rows of units too short to learn from; none of them is among those kept."""
 
 
-def read_kept(file: TableFile, n_kept: int, min_length: int, seed: int) -> KeptRows | None:
+def read_kept(
+    file: TableFile, n_kept: int, min_length: int, seed: int, is_long: IsLong
+) -> KeptRows | None:
     """Read `n_kept` rows of a file as stretches of its units, never more at a time.
+
+    Units too short to learn from take no room from the others. Where all are, stretches
+    are taken of them: whoever cuts these says what is missing.
 
     Args:
         file: with a column `time`; in which a unit's rows come about in the order of time.
         n_kept: rows to keep.
         min_length: of a stretch, in readings of one unit.
         seed: of all randomness.
+        is_long: which units can be learned from.
 
     Returns:
         None if the file has no more rows than that.
@@ -42,13 +54,18 @@ def read_kept(file: TableFile, n_kept: int, min_length: int, seed: int) -> KeptR
         InputError: the file cannot be read.
     """
     try:
-        return _read_kept(file, n_kept, min_length, seed, as_text=False)
+        return _read_kept(file, n_kept, min_length, seed, is_long, as_text=False)
     except NotAllNumbers:
-        return _read_kept(file, n_kept, min_length, seed, as_text=True)
+        return _read_kept(file, n_kept, min_length, seed, is_long, as_text=True)
 
 
 def _read_kept(
-    file: TableFile, n_kept: int, min_length: int, seed: int, as_text: bool
+    file: TableFile,
+    n_kept: int,
+    min_length: int,
+    seed: int,
+    is_long: IsLong,
+    as_text: bool,
 ) -> KeptRows | None:
     units = _Units()
     columns = ["unit"] if "unit" in file.names else ["time"]
@@ -58,7 +75,9 @@ def _read_kept(
     n_rows = int(n_U.sum())
     if n_rows <= n_kept:
         return None
-    stretches = choose_stretches(n_U, n_kept, min_length, seed)
+    long_U = np.where(is_long(n_U), n_U, 0)
+    chosen_U = long_U if long_U.any() else n_U
+    stretches = choose_stretches(chosen_U, n_kept, min_length, seed)
     kept, rows, numbers = [], [], []
     begin = 0
     for piece in file.pieces(file.names, as_text):
@@ -79,6 +98,7 @@ def _read_kept(
         n_stretches=len(stretches),
         n_rows=n_rows,
         n_units=int((n_U > 0).sum()),
+        n_of_short_units=n_rows - int(chosen_U.sum()),
     )
 
 

@@ -66,7 +66,7 @@ def manifest_of(
             first_time=iso_time(float(history.time_s_N.min())),
             last_time=iso_time(float(history.time_s_N.max())),
             n_units=len(history.units),
-            n_rows=len(history) + history.n_beyond,
+            n_rows=history.n_rows,
             data_digest=history.digest(),
             n_windows=folds.n_windows(),
             n_steps=n_steps,

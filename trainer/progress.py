@@ -1,5 +1,6 @@
 """What `trainer fit` shows while it works, and what it has learned once it is done."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from pipeline.detector.residual import ResidualScoring
 from trainer.calibrate import MIN_EXPECTED
 from trainer.history import listed
 from trainer.page_template import number_text
+from trainer.split import BEYOND, UNIT_TOO_SHORT
 from trainer.train import Trained
 
 
@@ -104,6 +106,15 @@ def _constant(detector: Detector) -> list[str]:
     return [s for s, stood in zip(detector.sensors, is_constant_F, strict=True) if stood]
 
 
+def _enough_readings(trained: Trained, asked: float) -> int:
+    """How many to read of a history, for the rate to be shown if all of it can show it."""
+    n_left_out = trained.folds.n_left_out
+    n_usable = trained.loaded.manifest.training.n_rows - n_left_out.get(UNIT_TOO_SHORT, 0)
+    n_read = n_usable - n_left_out[BEYOND]
+    n_times = MIN_EXPECTED / asked / trained.calibration.unit_days
+    return math.ceil(min(n_usable, n_read * n_times))
+
+
 def _promise(trained: Trained) -> str:
     calibration = trained.calibration
     asked = trained.loaded.manifest.threshold.asked_false_alarms_per_unit_day
@@ -119,6 +130,12 @@ def _promise(trained: Trained) -> str:
         text += (
             "; the history is too short to show the rate asked for, which takes up to "
             f"{n_needed} unit-days"
+        )
+    if calibration.limited_by == "max_readings":
+        text += (
+            "; TRAINER_MAX_READINGS left out rows that may show the rate asked for, which "
+            f"takes up to {number_text(MIN_EXPECTED / asked)} unit-days: raise it, for "
+            f"example by --set max_readings={_enough_readings(trained, asked)}"
         )
     if calibration.limited_by == "scores":
         text += (

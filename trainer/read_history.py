@@ -1,5 +1,6 @@
 """Reading a history file in bounded memory, however long it is."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.table_file import TableFile, open_table
 from trainer.history import History, as_history
 from trainer.long_history import KeptRows, read_kept
 from trainer.settings import TrainerSettings
+from trainer.split import held_out_share, is_long
 from trainer.stretches import STRETCH_WINDOWS
 
 MAX_VALUES = 2**24
@@ -36,7 +38,13 @@ def read_history(path: Path, settings: TrainerSettings) -> History:
     n_kept = settings.max_readings or readings_by_rule(len(file.names))
     kept = None
     if file.may_hold_more(n_kept):
-        kept = read_kept(file, n_kept, STRETCH_WINDOWS * settings.window, settings.seed)
+        length = settings.window
+        share = held_out_share(settings.folds, settings.calibration_fraction)
+        # A unit that was long enough still is when one stretch of it is kept.
+        min_length = max(STRETCH_WINDOWS * length, math.ceil(length / share))
+        kept = read_kept(
+            file, n_kept, min_length, settings.seed, lambda n_U: is_long(n_U, share, length)
+        )
     return _whole(file) if kept is None else _part(path, kept)
 
 
@@ -62,4 +70,9 @@ def _part(path: Path, kept: KeptRows) -> History:
         f"{n_kept:,} of {kept.n_rows:,} rows were read, in {kept.n_stretches:,} stretches "
         f"of {n_units:,} of {kept.n_units:,} units"
     )
-    return replace(history, notes=[*history.notes, told], n_beyond=kept.n_rows - n_kept)
+    return replace(
+        history,
+        notes=[*history.notes, told],
+        n_beyond=kept.n_rows - kept.n_of_short_units - n_kept,
+        n_of_short_units=kept.n_of_short_units,
+    )

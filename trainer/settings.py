@@ -1,12 +1,13 @@
 """Every knob of training. Built in `__main__`; nothing else reads the environment."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
 from pipeline.settings import parse_trigger
+from trainer.stretches import STRETCH_WINDOWS
 
 
 class TrainerSettings(SourcedSettings):
@@ -20,9 +21,10 @@ class TrainerSettings(SourcedSettings):
         use_attribute_docstrings=True,
     )
 
-    max_readings: int | None = Field(default=None, ge=1)
-    """Most readings to learn from; of a longer history, stretches from all over it. Empty:
-    by rule, 0.9 million of 8 sensors, which takes less than 2 GiB; at least 100,000."""
+    max_readings: int | None = None
+    """Most readings to learn from, no fewer than 16 windows hold; of a longer history,
+    stretches from all over it. Empty: by rule, as many as take less than 2 GiB, 0.9 million
+    of 8 sensors and fewer of more, down to 100,000."""
 
     window: int = Field(default=32, ge=2, le=4096)
     """T, readings in a window."""
@@ -88,6 +90,16 @@ class TrainerSettings(SourcedSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _max_readings_hold_a_stretch(self) -> Self:
+        least = STRETCH_WINDOWS * self.window
+        if self.max_readings is not None and self.max_readings < least:
+            raise ValueError(
+                f"TRAINER_MAX_READINGS: expected at least {least} with windows of "
+                f"{self.window}, got {self.max_readings}"
+            )
+        return self
 
     @field_validator("trigger")
     @classmethod

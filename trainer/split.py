@@ -1,6 +1,7 @@
 """History to folds: what each member trains on, and what is held out from it."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from trainer.history import History
 
 MIN_TRAINING_WINDOWS = 32
 MIN_HELD_OUT_WINDOWS = 8
+BEYOND = "more than max_readings"
+UNIT_TOO_SHORT = "unit too short"
 
 
 class HeldOut(NamedTuple):
@@ -99,7 +102,7 @@ def split(
     Raises:
         InputError: too few windows; says whether by labels, or how many rows are needed.
     """
-    share = held_out_fraction if n_folds == 1 else 1.0 / n_folds
+    share = held_out_share(n_folds, held_out_fraction)
     folds = _cut(history, length, stride, n_folds, share)
     if _is_enough(folds):
         return folds
@@ -113,6 +116,16 @@ def split(
     raise InputError(_too_short(history, folds, length, stride, share))
 
 
+def held_out_share(n_folds: int, held_out_fraction: float) -> float:
+    """Of each unit, by each fold. The fraction is that of one fold only."""
+    return held_out_fraction if n_folds == 1 else 1.0 / n_folds
+
+
+def is_long(n_U: IntArray, share: float, length: int) -> BoolArray:
+    """Whether so many readings of each unit hold a window in the share held out."""
+    return np.asarray(np.floor(n_U * share) >= length)
+
+
 def _cut(history: History, length: int, stride: int, n_folds: int, share: float) -> Folds:
     is_clean_B = is_clean(history, length)
     bounds_U2 = np.stack([history.begin_U[:-1], history.begin_U[1:]], axis=1)
@@ -120,7 +133,7 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
     in_clean_N = covered(Windows(history.values_NF, joined(clean), length))
     kept_K = np.flatnonzero(in_clean_N)
     kept_U2 = np.searchsorted(kept_K, bounds_U2)
-    is_long_U = _is_long(kept_U2, share, length)
+    is_long_U = is_long(np.diff(kept_U2)[:, 0], share, length)
     folds: list[Fold] = []
     n_series = 0
     for number in range(n_folds):
@@ -149,29 +162,18 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
     parts = [part for fold in folds for part in (fold.training, fold.held_out.windows)]
     used_N = np.logical_or.reduce([covered(part) for part in parts])
     n_of_unit = np.diff(history.begin_U)
-    would_do_U = _is_long(bounds_U2, share, length)
-    return Folds(
-        folds=folds,
-        used_N=used_N,
-        n_left_out=_beyond(history)
-        | _counted(
-            ~used_N,
-            {
-                "labelled as anomalous": history.label_N,
-                "unit too short": np.repeat(~would_do_U, n_of_unit),
-                "unit too short without its labelled rows": np.repeat(
-                    ~is_long_U, n_of_unit
-                ),
-                "in no whole window": ~used_N,
-            },
-        ),
+    would_do_U = is_long(n_of_unit, share, length)
+    mask_of = {
+        "labelled as anomalous": history.label_N,
+        UNIT_TOO_SHORT: np.repeat(~would_do_U, n_of_unit),
+        "unit too short without its labelled rows": np.repeat(~is_long_U, n_of_unit),
+        "in no whole window": ~used_N,
+    }
+    n_left_out = Counter(
+        {BEYOND: history.n_beyond, UNIT_TOO_SHORT: history.n_of_short_units}
     )
-
-
-def _is_long(bounds_U2: IntArray, share: float, length: int) -> BoolArray:
-    """Whether so many readings of each unit hold a window in the share held out."""
-    n_readings_U = bounds_U2[:, 1] - bounds_U2[:, 0]
-    return np.asarray(np.floor(n_readings_U * share) >= length)
+    n_left_out.update(_counted(~used_N, mask_of))
+    return Folds(folds, used_N, {reason: n for reason, n in n_left_out.items() if n})
 
 
 def _held_out_span(
@@ -192,11 +194,7 @@ def _counted(left_out_N: BoolArray, mask_of: dict[str, BoolArray]) -> dict[str, 
     for reason, mask_N in mask_of.items():
         n_of[reason] = int((left_out_N & mask_N).sum())
         left_out_N = left_out_N & ~mask_N
-    return {reason: n for reason, n in n_of.items() if n}
-
-
-def _beyond(history: History) -> dict[str, int]:
-    return {"more than max_readings": history.n_beyond} if history.n_beyond else {}
+    return n_of
 
 
 def _is_enough(folds: Folds) -> bool:
@@ -219,6 +217,11 @@ def _too_short(
     n_to_train_on = (2 * length + stride * MIN_TRAINING_WINDOWS) / (1.0 - share)
     n_needed = math.ceil(max((length + MIN_HELD_OUT_WINDOWS - 1) / share, n_to_train_on))
     longest = int(np.diff(history.begin_U).max())
+    if history.n_beyond:
+        return (
+            f"what was read of the history is too short: {_holds(folds)}; raise "
+            "TRAINER_MAX_READINGS (--set max_readings=...), or give a smaller --window"
+        )
     return (
         f"the history is too short: {_holds(folds)}. With windows of {length} a unit needs "
         f"about {n_needed} rows; the longest has {longest}. Give more history, or a "

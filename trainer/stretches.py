@@ -47,20 +47,24 @@ def choose_stretches(n_U: IntArray, n_kept: int, min_length: int, seed: int) -> 
 
     Every unit keeps one stretch, and of what is left its share. Where that is too much,
     units drawn at random keep one each. A unit's stretches are spread over it: one in each
-    of as many equal parts, at a random place in it, so that they follow no daily rhythm.
+    of as many equal parts, at a random place in it, so that they follow no daily rhythm. A
+    unit of which all is kept is one stretch.
 
     Args:
-        n_U: readings of each unit, more than `n_kept` in all.
-        n_kept: readings to keep.
-        min_length: of a stretch, unless its unit is shorter.
+        n_U: readings of each unit, 0 of one that is not to be chosen from; not all are 0.
+        n_kept: readings to keep, at most.
+        min_length: of a stretch, unless its unit is shorter, or less is kept in all.
         seed: of all randomness.
     """
     random = np.random.default_rng(seed)
+    min_length = min(min_length, n_kept)
     n_kept_U = _kept_of_units(n_U, n_kept, min_length, random)
     units, begins, ends = [], [], []
     for unit in np.flatnonzero(n_kept_U).tolist():
         n_readings, n_kept_of_unit = int(n_U[unit]), int(n_kept_U[unit])
-        n_stretches = max(1, n_kept_of_unit // min_length)
+        # Windows span no two stretches, not even where nothing lies between them.
+        is_whole = n_kept_of_unit == n_readings
+        n_stretches = 1 if is_whole else max(1, n_kept_of_unit // min_length)
         # Of the unit's equal parts, and of how much of each is kept.
         part_P = n_readings * np.arange(n_stretches + 1) // n_stretches
         length_S = np.diff(n_kept_of_unit * np.arange(n_stretches + 1) // n_stretches)
@@ -79,10 +83,9 @@ def _kept_of_units(
     least_U = np.minimum(n_U, min_length)
     if least_U.sum() > n_kept:
         order_U = random.permutation(len(n_U))
-        # The first always: a history of nothing teaches nothing.
-        is_kept_U = np.cumsum(least_U[order_U]) <= max(n_kept, least_U[order_U[0]])
+        is_kept_U = np.cumsum(least_U[order_U]) <= n_kept
         kept_U = np.zeros_like(n_U)
         kept_U[order_U[is_kept_U]] = least_U[order_U[is_kept_U]]
         return kept_U
-    share = (n_kept - least_U.sum()) / max((n_U - least_U).sum(), 1)
+    share = min(1.0, (n_kept - least_U.sum()) / max((n_U - least_U).sum(), 1))
     return np.asarray(least_U + np.floor((n_U - least_U) * share).astype(np.int64))

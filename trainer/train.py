@@ -85,6 +85,8 @@ def train(
     scoring, scores, share_explained = _scored(networks, prepared, settings, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
     calibration = calibrate(scores, rule, settings.false_alarms_per_day)
+    if history.n_beyond:
+        calibration = calibration.of_part()
     detector = Detector(
         history.sensors, networks, prepared.scaling, scoring, calibration.threshold
     )

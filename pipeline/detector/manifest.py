@@ -96,9 +96,10 @@ class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expected_false_alarms_per_unit_day: float
     at_most_false_alarms_per_unit_day: float | None
     """Upper end of the rate's one-sided 95 % Poisson interval; None if unknown."""
-    limited_by: Literal["", "history", "scores"]
-    """Why the rate asked for is not promised: too short a history to show it, or scores
-    that make no more incidents before these melt into one. Empty where it is promised."""
+    limited_by: Literal["", "history", "max_readings", "scores"]
+    """Why the rate asked for is not promised: too short a history to show it, or too short
+    what `max_readings` left of it, or scores that make no more incidents before these melt
+    into one. Empty where it is promised."""
 
 
 class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

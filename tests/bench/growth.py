@@ -1,23 +1,22 @@
 """What more units and more readings cost."""
 
-from tests.bench import child
+from tests.bench import child, peak
 from tests.bench.protocol import Goal, Line, in_turn
 from tests.bench.scoring import WINDOW
 from tests.bench.site import MAX_RECORDS, Site
 from tests.bench.stream import BEGIN_S, STEP_S, Item, items, series
 from tests.bench.units import N_WARM, Plant
 
-FEW, MANY, MOST = 100, 100_000, 1_000_000
+FEW, MANY = 100, 100_000
 N_LONG = 10_000_000
 N_POLLS = 4
 """Measured at a time."""
 OVERHEAD_BYTES = 300
-GIB = 2**30
 
 
 def run(site: Site) -> list[Line]:
     """Cost a reading by the number of units, memory, cost a reading as readings go by."""
-    return [_by_units(site), *_memory(site), _by_age(site)]
+    return [_by_units(site), *_memory(site), _peak(site), _by_age(site)]
 
 
 def _by_units(site: Site) -> Line:
@@ -38,26 +37,34 @@ def _by_units(site: Site) -> Line:
 
 
 def _memory(site: Site) -> list[Line]:
-    sizes = [max(2 * N_WARM, site.scaled(n)) for n in (MANY, MOST)]
-    many, most = (child.run("units", n_units=n) for n in sizes)
-    return [
-        Line(
-            name=f"growth, memory of {sizes[0]:,} units",
-            unit=f"bytes/unit less {OVERHEAD_BYTES}",
-            ours=[many["bytes_per_unit"] - OVERHEAD_BYTES],
-            theirs=[many["kept_bytes"]],
-            against="readings and residuals of the next score",
-            goals=(Goal("ratio", "<=", 1.3),),
-        ),
-        Line(
-            name=f"growth, peak with {sizes[1]:,} units",
-            unit="GiB",
-            ours=[most["peak_bytes"] / GIB],
-            theirs=[most["kept_bytes"] * sizes[1] / GIB],
-            against="readings and residuals of the next score",
-            goals=(Goal("ours", "<=", 2.0),),
-        ),
-    ]
+    n_units = max(2 * N_WARM, site.scaled(MANY))
+    return [_memory_line(n_units, is_smoothed) for is_smoothed in (False, True)]
+
+
+def _memory_line(n_units: int, is_smoothed: bool) -> Line:
+    measured = child.run("units", n_units=n_units, smoothed=int(is_smoothed))
+    scores = "default scores" if is_smoothed else "max_span=1"
+    return Line(
+        name=f"growth, memory of {n_units:,} units, {scores}",
+        unit=f"bytes/unit less {OVERHEAD_BYTES}",
+        ours=[measured["bytes_per_unit"] - OVERHEAD_BYTES],
+        theirs=[measured["kept_bytes"]],
+        against="readings and residuals of the next score",
+        goals=(Goal("ratio", "<=", 1.3),),
+    )
+
+
+def _peak(site: Site) -> Line:
+    n_units = max(peak.N_SCORED, site.scaled(peak.N_UNITS))
+    peak_bytes, kept_bytes = peak.measure(site, n_units)
+    return Line(
+        name=f"growth, peak with {n_units:,} units, max_span=1",
+        unit="GiB",
+        ours=[peak_bytes / 2**30],
+        theirs=[kept_bytes / 2**30],
+        against="readings and residuals of the next score",
+        goals=(Goal("ours", "<=", 2.0),),
+    )
 
 
 def _by_age(site: Site) -> Line:

@@ -1,7 +1,8 @@
 """`python -m tests.bench.listener`: an ordinary consumer that notes when records come.
 
-It prints `ready` once it would see the next record, then, once its standard input closes,
-one line of JSON: `[partition, offset, timestamp in ms, seen at in ms, value]` of each.
+It prints `ready` once it would see the next record. Once its standard input is closed and
+all that has come is taken, it prints one line of JSON:
+`[partition, offset, timestamp in ms, seen at in ms, value]` of each.
 """
 
 import json
@@ -29,7 +30,7 @@ def main() -> None:
     ended = threading.Event()
     threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     seen: list[tuple[Any, float]] = []
-    while not ended.is_set():
+    while not ended.is_set() or _has_more(consumer):
         for records in consumer.poll(timeout_ms=100).values():
             seen_ms = 1e3 * time.time()
             seen += [(record, seen_ms) for record in records if record.offset % every == 0]
@@ -38,6 +39,11 @@ def main() -> None:
         for r, seen_ms in seen
     ]
     print(json.dumps(rows))
+
+
+def _has_more(consumer: KafkaConsumer) -> bool:
+    ends = consumer.end_offsets(list(consumer.assignment()))
+    return any(consumer.position(partition) < end for partition, end in ends.items())
 
 
 def _wait_for_end(ended: threading.Event) -> None:

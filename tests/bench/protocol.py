@@ -93,6 +93,7 @@ class Line:
             "ratios": self.ratios,
             "our_median": self.our_median,
             "their_median": self.their_median,
+            "n_repetitions": len(self.ours),
             "is_met": self.is_met,
         }
         return {**asdict(self), "goals": goals, **medians}

@@ -13,12 +13,15 @@ from trainer.train import train
 MAX_RECORDS = 10_000
 """Of a poll: the worker's default, and what the bare clients ask for."""
 AE = "ae"
+PLAIN = "plain"
+"""An autoencoder of the default sizes whose scores are those of the newest reading."""
 ENSEMBLE = "ensemble"
-_FITTED: dict[str, dict[str, object]] = {
+_FITTED: dict[str, tuple[str, dict[str, object]]] = {
     # 256-64-16-64-256, one network.
-    AE: {"folds": 1, "hidden": 64, "latent": 16, "steps": 200},
+    AE: (AE, {"folds": 1, "hidden": 64, "latent": 16, "steps": 200}),
+    PLAIN: (AE, {"max_span": 1, "steps": 100}),
     # Of the default sizes and members; trained for less long, which costs nothing later.
-    ENSEMBLE: {"steps": 100},
+    ENSEMBLE: (ENSEMBLE, {"steps": 100}),
 }
 
 
@@ -53,8 +56,9 @@ class Site:
         """A folder with a detector of `stream.SENSORS`, trained when first asked for."""
         folder = self.folder / model
         if not folder.exists():
-            fitted = TrainerSettings.model_validate({**_FITTED[model], "scaling": "pooled"})
-            train(stream.history(), model, fitted, folder, lambda done, loss: None)
+            name, given = _FITTED[model]
+            fitted = TrainerSettings.model_validate({**given, "scaling": "pooled"})
+            train(stream.history(), name, fitted, folder, lambda done, loss: None)
         return folder
 
     def topic(self, n_readings: int, n_per_record: int = 1) -> str:

@@ -1,6 +1,7 @@
 """The worker's steps without Kafka: what a reading costs, and what a unit.
 
-`python -m tests.bench.units --n-units N` prints the memory that so many units take.
+`python -m tests.bench.units --n-units N --smoothed 1` prints the memory that so many units
+take; with 0, where scores are those of the newest reading.
 """
 
 import json
@@ -111,20 +112,19 @@ class Plant:
 
 def main() -> None:
     """Fill so many units, and print what they take in bytes."""
-    n_units = int(child.options("n_units").n_units)
+    given = child.options("n_units", "smoothed")
+    n_units = int(given.n_units)
     torch.set_num_threads(1)
-    plant = Plant(n_units, smoothed=False)
+    plant = Plant(n_units, smoothed=given.smoothed == "1")
     plant.fill(0, N_WARM, WINDOW)
     before_bytes = _resident_bytes()
     plant.fill(N_WARM, n_units, WINDOW)
     grown_bytes = _resident_bytes() - before_bytes
-    peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # `plant.names` held every name before the first look: the steps keep the same text.
     name_bytes = sys.getsizeof(plant.names[0])
     result = {
         "bytes_per_unit": grown_bytes / (n_units - N_WARM) + name_bytes,
         "kept_bytes": plant.kept_bytes,
-        "peak_bytes": peak_bytes,
     }
     print(json.dumps(result))
 

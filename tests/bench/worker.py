@@ -48,8 +48,8 @@ def run(given: dict[str, str], n_readings: int, folder: Path) -> Run:
     """
     log = folder / f"worker-{uuid4().hex}.log"
     with WorkerProcess(given, log) as worker:
-        first_n, first_s, first_page = _wait(worker, 1, log)
-        last_n, last_s, last_page = _wait(worker, n_readings, log)
+        first_n, first_s, first_page = wait(worker, 1, log)
+        last_n, last_s, last_page = wait(worker, n_readings, log)
         assert worker.stop() == 0, log.read_text()[-2_000:]
     took_s = last_s - first_s
     before, after = _step_seconds(first_page), _step_seconds(last_page)
@@ -60,8 +60,12 @@ def run(given: dict[str, str], n_readings: int, folder: Path) -> Run:
     return Run((last_n - first_n) / took_s, shares)
 
 
-def _wait(worker: WorkerProcess, n_readings: int, log: Path) -> tuple[float, float, str]:
-    """Readings counted, seconds and the page, once at least `n_readings` are counted."""
+def wait(worker: WorkerProcess, n_readings: int, log: Path) -> tuple[float, float, str]:
+    """Readings counted, seconds and the page, once at least `n_readings` are counted.
+
+    Raises:
+        RuntimeError: it ended by itself, or has not read them all in time.
+    """
     began_s = time.perf_counter()
     n_at_first: float | None = None
     while True:

@@ -89,6 +89,25 @@ def test_a_rate_that_cannot_be_promised_says_what_is_in_the_way(
     assert is_promised or limited_by != ""
 
 
+@pytest.mark.parametrize(
+    ("per_day", "limited_by"), [(0.1, "max_readings"), (1.0, ""), (1_000.0, "scores")]
+)
+def test_where_readings_were_left_out_these_are_in_the_way_of_a_rare_rate(
+    per_day: float, limited_by: str
+) -> None:
+    of_all = calibrate(held_out_scores(gamma(1_000)), RULE, per_day)
+
+    assert of_all.of_part().limited_by == limited_by
+
+
+def test_readings_whose_times_do_not_advance_would_show_no_rate_if_there_were_more() -> (
+    None
+):
+    alone = held_out_scores(np.ones(3, np.float32), np.array([0, 1, 2]))
+
+    assert calibrate(alone, RULE, 1.0).of_part().limited_by == "history"
+
+
 def test_the_score_above_which_nothing_more_is_allowed_stays_below() -> None:
     # Ten days, in which every score stands out alone; ten incidents are allowed.
     score_B = np.zeros(1_441, np.float32)

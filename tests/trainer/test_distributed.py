@@ -35,10 +35,14 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def in_two_processes(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`trainer ...` by torchrun, which speaks on the loopback alone."""
+    return torchrun("-m", "trainer", *arguments)
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     loopback = {"GLOO_SOCKET_IFNAME": "lo"}
-    torchrun = ("--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2")
+    two = ("--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2")
     return subprocess.run(
-        [sys.executable, "-m", TORCHRUN, *torchrun, "-m", "trainer", *arguments],
+        [sys.executable, "-m", TORCHRUN, *two, *arguments],
         env={**os.environ, **loopback},
         capture_output=True,
         text=True,
@@ -74,6 +78,7 @@ def test_two_processes_fit_what_one_does(
     ("arguments", "expected"),
     [
         (["--epochs", "0"], "TRAINER_EPOCHS"),
+        (["--set", "nonsense"], "expected NAME=VALUE"),
         (["--set", "learning_rate=1e30"], "try a smaller learning rate"),
     ],
 )
@@ -88,6 +93,27 @@ def test_bad_input_ends_all_of_them_with_one_line(
     [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
     assert expected in line
     assert "exitcode  : 2" in done.stderr
+    assert not out.exists()
+
+
+def test_processes_that_were_not_given_the_same_are_refused(
+    history: Path, tmp_path: Path
+) -> None:
+    # One reading less, another seed and another model in the second.
+    whole = pyarrow.parquet.read_table(history)
+    pyarrow.parquet.write_table(whole, tmp_path / "history-0.parquet")
+    pyarrow.parquet.write_table(whole[:-1], tmp_path / "history-1.parquet")
+    fit = 'if [ "$RANK" = 0 ]; then model=ae; else model=vae; fi; exec "$0" -m trainer fit '
+    fit += f'{tmp_path}/history-"$RANK".parquet --model $model --seed "$RANK" "$@"'
+    out = tmp_path / "pumps"
+
+    done = torchrun(
+        "--no-python", "sh", "-c", fit, sys.executable, "--out", str(out), "--window", "8"
+    )
+
+    [line] = [each for each in done.stderr.splitlines() if each.startswith("error: ")]
+    assert "differ in the history, --model, TRAINER_SEED; give all of them" in line
+    assert done.stderr.count("exitcode  : 2") == 2
     assert not out.exists()
 
 

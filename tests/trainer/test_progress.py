@@ -72,20 +72,37 @@ def test_fit_tells_of_a_sensor_whose_movement_is_lost_in_32_bits(
 
 
 @pytest.mark.parametrize(
-    ("per_day", "limited_by", "clause"),
+    ("per_day", "limited_by", "clause", "others"),
     [
-        ("0.1", "history", "the history is too short .* takes up to 100 unit-days"),
-        ("1000", "scores", "more than these scores can make before incidents melt into"),
+        ("0.1", "history", "the history is too short .* takes up to 100 unit-days", ()),
+        (
+            "1000",
+            "scores",
+            "more than these scores can make before incidents melt into",
+            (),
+        ),
+        (
+            "10",
+            "max_readings",
+            r"TRAINER_MAX_READINGS left out rows .* takes up to 1 unit-days: raise it, .* "
+            r"--set max_readings=400",
+            ("--set", "max_readings=300"),
+        ),
     ],
 )
 def test_fit_says_what_is_in_the_way_of_a_rate(
-    tmp_path: Path, per_day: str, limited_by: str, clause: str, run_trainer: Command
+    tmp_path: Path,
+    per_day: str,
+    limited_by: str,
+    clause: str,
+    others: tuple[str, ...],
+    run_trainer: Command,
 ) -> None:
     values_NF = builders.sensor_series(N_ROWS)
     columns = {"time": 60 * np.arange(N_ROWS), "a": values_NF[:, 0], "b": values_NF[:, 1]}
     path, out = tmp_path / "pumps.parquet", tmp_path / "pumps"
     pyarrow.parquet.write_table(pa.table(columns), path)
-    asked = ("--false-alarms-per-day", per_day)
+    asked = ("--false-alarms-per-day", per_day, *others)
 
     done = run_trainer("fit", str(path), "--out", str(out), *asked, *QUICK)
 

@@ -20,6 +20,7 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("max_readings", 0),
+        ("max_readings", 100),
         ("window", 1),
         ("stride", 0),
         ("steps", 0),
@@ -41,6 +42,16 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:
     with pytest.raises(InputError, match=f"^TRAINER_{name.upper()}: "):
         read_settings(TrainerSettings, {name: value})
+
+
+def test_readings_for_fewer_than_16_windows_are_refused_with_what_is_enough() -> None:
+    given = {"window": 8, "max_readings": 127}
+
+    with pytest.raises(
+        InputError, match="expected at least 128 with windows of 8, got 127"
+    ):
+        read_settings(TrainerSettings, given)
+    assert read_settings(TrainerSettings, given | {"max_readings": 128}).window == 8
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])

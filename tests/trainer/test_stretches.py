@@ -65,6 +65,21 @@ def test_stretches_are_spread_over_the_whole_unit_at_no_fixed_rhythm() -> None:
     assert place_S.max() > 3_500
 
 
+@pytest.mark.parametrize("n_kept", [1, 5, 99, 100, 700])
+@pytest.mark.parametrize("n_of_unit", [[1_000], [1_000] * 20, [60] * 20])
+def test_no_more_readings_are_kept_than_asked_for(
+    n_of_unit: list[int], n_kept: int
+) -> None:
+    assert 0 < sum(lengths(chosen(n_of_unit, n_kept))) <= n_kept
+
+
+def test_a_unit_without_readings_to_choose_from_takes_nothing_from_the_others() -> None:
+    stretches = chosen([0, 300, 0, 200], 1_000)
+
+    assert stretches.unit_S.tolist() == [1, 3]
+    assert lengths(stretches) == [300, 200]
+
+
 @pytest.mark.parametrize("n_kept", [999, 700, 350, 100, 5])
 def test_stretches_never_overlap(n_kept: int) -> None:
     stretches = chosen([1_000], n_kept)
