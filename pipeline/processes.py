@@ -33,8 +33,8 @@ runtime 10 in all."""
 LOOK_EVERY_S = 0.05
 MIN_STATE_BYTES = 2**20
 NO_FAILURES = (0, None, -signal.SIGINT, -signal.SIGTERM)
-"""Exit codes while stopping. A signal to a whole group ends a child that has only just
-been started before it can take the signal as a request. None: to be killed."""
+"""Exit codes while stopping. A signal to all ends a child that has only just been started
+before it can take the signal as a request. None: to be killed."""
 
 
 class Child:
@@ -60,6 +60,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
+                # A terminal's Ctrl-C is for us to pass on, once it can be taken.
+                start_new_session=True,
             )
         except OSError as error:
             raise PipelineError(f"cannot start process {number}: {error}") from error

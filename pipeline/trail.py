@@ -37,13 +37,13 @@ class Trails:
         self._kept = [
             np.zeros((0, n_kept, *array.shape[1:]), dtype=array.dtype) for array in empty
         ]
-        self._n_kept_U = np.empty(0, dtype=np.int64)
+        self._n_kept_U: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
 
     @property
     def bytes_per_unit(self) -> int:
         """Memory that one unit takes."""
         row_bytes = sum(int(k.itemsize * math.prod(k.shape[2:])) for k in self._kept)
-        return self._n_kept * row_bytes + 8
+        return self._n_kept * row_bytes + 4
 
     def extend(self, row_N: IntArray, n_rows: int, *arrays: npt.NDArray[Any]) -> Extended:
         """Append one poll's rows.
@@ -101,9 +101,10 @@ class Trails:
 def n_to_add(n_old: int, n_rows: int) -> int:
     """Rows to add to arrays of `n_old` so that they hold `n_rows`, 0 if they do.
 
-    An eighth more each time: growing by one unit a poll stays cheap, and little is idle.
+    By a thirty-second at least: growing by one unit a poll stays cheap, as the system moves
+    large arrays without a copy, and of one million units' gigabyte little lies idle.
     """
-    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 8) - n_old
+    return 0 if n_rows <= n_old else max(n_rows, n_old + n_old // 32) - n_old
 
 
 def extended(array_U: npt.NDArray[Scalar], n_new: int, fill: float) -> npt.NDArray[Scalar]:
