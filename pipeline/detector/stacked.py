@@ -11,8 +11,11 @@ class StackedLinear(nn.Module):
 
     def __init__(self, n_members: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        scale = 1.0 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.randn(n_members, n_in, n_out) * scale)
+        weight = torch.empty(n_members, n_in, n_out)
+        # To draw what holds no memory would load torch's compiler: 150 MB, two seconds.
+        if not weight.is_meta:
+            torch.randn(weight.shape, out=weight).mul_(1.0 / math.sqrt(n_in))
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
 
     def forward(self, x_MBI: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import saved_detector
 from tests.processes import command
 
 
@@ -32,13 +33,30 @@ def test_a_worker_without_a_detector_says_which_setting_is_missing() -> None:
     assert done.stderr == "error: PIPELINE_DETECTOR is not set\n"
 
 
-def test_help_needs_neither_torch_nor_kafka() -> None:
+def imported(*arguments: str) -> set[str]:
+    """Every module that a Python process with these arguments loads."""
     listing = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pipeline", "run", "--help"],
+        [sys.executable, "-X", "importtime", *arguments],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     ).stderr
-    imported = {line.rpartition("|")[2].strip() for line in listing.splitlines()}
-    assert imported.isdisjoint({"torch", "kafka", "numpy"})
+    return {line.rpartition("|")[2].strip() for line in listing.splitlines()}
+
+
+def test_help_needs_neither_torch_nor_kafka() -> None:
+    modules = imported("-m", "pipeline", "run", "--help")
+
+    assert modules.isdisjoint({"torch", "kafka", "numpy", "rich"})
+
+
+def test_a_detector_is_loaded_without_torchs_compiler(tmp_path: Path) -> None:
+    saved_detector(tmp_path / "pumps")
+    load = "import sys; from pathlib import Path; from pipeline.detector import artifact; "
+    load += "artifact.load(Path(sys.argv[1]))"
+
+    modules = imported("-c", load, str(tmp_path / "pumps"))
+
+    assert "torch" in modules
+    assert modules.isdisjoint({"torch._dynamo", "triton", "sympy"})
