@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeAlias
 
 import typer
 
@@ -20,6 +20,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Assignments: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
+]
+EnvFile: TypeAlias = Annotated[
+    Path | None, typer.Option(help="File with lines of PIPELINE_NAME=value.")
+]
+SecretsDir: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Folder with one file per setting.")
+]
 INTERRUPTED = 130
 """Typer's own exit code for Ctrl-C."""
 
@@ -36,24 +46,17 @@ def run(
     port: Annotated[int | None, typer.Option(help="PIPELINE_HTTP__PORT.")] = None,
     device: Annotated[str | None, typer.Option(help="PIPELINE_DEVICE.")] = None,
     processes: Annotated[int | None, typer.Option(help="PIPELINE_PROCESSES.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
-    ] = None,
-    env_file: Annotated[
-        Path | None, typer.Option(help="File with lines of PIPELINE_NAME=value.")
-    ] = None,
-    secrets_dir: Annotated[
-        Path | None, typer.Option(help="Folder with one file per setting.")
-    ] = None,
+    assignments: Assignments = None,
+    env_file: EnvFile = None,
+    secrets_dir: SecretsDir = None,
 ) -> None:
     """Work on the stream until SIGTERM. Settings come from PIPELINE_ variables."""
     from pipeline.signals import StopSignals
 
     signals = StopSignals()
 
-    from pipeline.configure import parse_assignments, read_settings, unknown_variables
-    from pipeline.logs import configure_logs
+    from pipeline.configure import unknown_variables
+    from pipeline.configured import configured
     from pipeline.settings import Settings
 
     named = {
@@ -64,10 +67,8 @@ def run(
         "device": device,
         "processes": processes,
     }
-    overrides: dict[str, object] = {k: v for k, v in named.items() if v is not None}
-    overrides |= parse_assignments(assignments or [])
-    settings = read_settings(Settings, overrides, env_file, secrets_dir)
-    configure_logs(settings.log.level, settings.log.format)
+    overrides = {k: v for k, v in named.items() if v is not None}
+    settings = configured(Settings, overrides, assignments, env_file, secrets_dir)
 
     import structlog
 
@@ -96,12 +97,13 @@ def process() -> None:
 
     owner = Owner(signals)
 
-    from pipeline.configure import read_settings
+    from pipeline.configure import read_settings, secret_values
     from pipeline.logs import configure_logs
     from pipeline.settings import Settings
 
     settings = read_settings(Settings, owner.settings)
-    configure_logs(settings.log.level, settings.log.format, owner.number)
+    log = settings.log
+    configure_logs(log.level, log.format, owner.number, secret_values(settings))
 
     from pipeline.run import run as run_worker
 
@@ -111,6 +113,46 @@ def process() -> None:
         owner.hear_error(error)
         leave(error.exit_code)
     leave()
+
+
+@app.command()
+def redrive(
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option("--reason", help="Only those refused for this reason. Repeatable."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send no more.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be sent.")
+    ] = False,
+    to_topic: Annotated[
+        str | None, typer.Option(help="Send to this topic, not where each came from.")
+    ] = None,
+    assignments: Assignments = None,
+    env_file: EnvFile = None,
+    secrets_dir: SecretsDir = None,
+) -> None:
+    """Send dead letters back, each once, after what was wrong with them is mended."""
+    from pipeline.signals import StopSignals
+
+    signals = StopSignals()
+
+    from pipeline.configured import configured
+    from pipeline.redrive_choice import Choice
+    from pipeline.settings import ConnectionSettings
+
+    settings = configured(ConnectionSettings, {}, assignments, env_file, secrets_dir)
+
+    from pipeline.redrive_command import redrive as send_back
+
+    choice = Choice(
+        settings.kafka.dead_letters_topic,
+        frozenset(reasons or ()),
+        to_topic,
+        limit,
+        dry_run,
+    )
+    print("\n".join(send_back(settings, choice, signals)))
 
 
 @app.command()

@@ -90,6 +90,7 @@ class AlertEncoder:
                 topic=self._topic,
                 key=event.unit.encode(),
                 value=self._json.encode(self._alert(event)),
+                source=event.partition,
             )
             for event in events
         ]

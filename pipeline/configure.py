@@ -7,10 +7,16 @@ secrets (one file per setting), the defaults.
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ValidationError
+from pydantic import (
+    BaseModel,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +28,17 @@ from pydantic_settings import (
 from pipeline.errors import InputError
 
 SettingsT = TypeVar("SettingsT", bound="SourcedSettings")
+
+REVEALED = {"secrets": "revealed"}
+"""As `context` of `model_dump`: with secrets as they are, for a process of ours."""
+
+
+def _dumped(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context == REVEALED else str(secret)
+
+
+Secret: TypeAlias = Annotated[SecretStr, PlainSerializer(_dumped, when_used="unless-none")]
+"""A setting that nothing prints, logs or dumps but who asks for `REVEALED`."""
 
 
 class SourcedSettings(BaseSettings):
@@ -80,6 +97,11 @@ def read_settings(
     except SettingsError as error:
         # `PIPELINE_KAFKA=x`: a group of settings, given as if it were one.
         raise InputError(f"a variable cannot be read: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        # Not the error itself, which quotes what it could not decode.
+        what = getattr(error, "strerror", None) or "not text in UTF-8"
+        names = [str(place) for place in (env_file, secrets_dir) if place is not None]
+        raise InputError(f"{' or '.join(names)} cannot be read: {what}") from None
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:
@@ -92,12 +114,38 @@ def parse_assignments(assignments: list[str]) -> dict[str, str]:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise InputError(
-                f"--set {assignment!r}: expected NAME=VALUE, "
-                "for example kafka.group_id=pumps"
-            )
+            # Not repeated: it may be half of a secret.
+            raise InputError("--set: expected NAME=VALUE, for example kafka.group_id=pumps")
         parsed[name.strip().lower()] = value
     return parsed
+
+
+def refuse_secrets(
+    settings_type: type[BaseSettings], overrides: Mapping[str, object]
+) -> None:
+    """Raise InputError if a secret is among what the command line sets.
+
+    Every user of the machine can read a command line.
+    """
+    prefix = settings_type.model_config.get("env_prefix", "")
+    given = {prefix + dotted.upper().replace(".", "__") for dotted in overrides}
+    if exposed := sorted(given & set(_secrets(settings_type, prefix))):
+        raise InputError(
+            f"{exposed[0]}: not on the command line, which others can read; "
+            "set the variable, or put it in a file for --env-file or --secrets-dir"
+        )
+
+
+def secret_values(settings: BaseModel) -> list[str]:
+    """The secrets among these settings."""
+    values = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            values.append(value.get_secret_value())
+        elif isinstance(value, BaseModel):
+            values.extend(secret_values(value))
+    return values
 
 
 def unknown_variables(
@@ -145,6 +193,20 @@ def _documented(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str,
             continue
         default = "required" if field.is_required() else _as_text(field.default)
         yield f"{prefix}{name.upper()}", default, field.description or ""
+
+
+def _secrets(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The variables that hold a secret."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _secrets(inner, f"{prefix}{name.upper()}__")
+        elif _holds_secret(inner):
+            yield prefix + name.upper()
+
+
+def _holds_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def _as_text(default: Any) -> str:

@@ -1,15 +1,14 @@
 """Rejected records to records of the dead-letter topic."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.errors import MessageTooLarge
-from pipeline.records import Message, Reject
-from pipeline.transport.base import Producer
+from pipeline.records import Message, Partition, Reject
 
 PREFIX = "dead-letter-"
 """Of the headers that are added. `dead-letter-reason` is a word, `-detail` a sentence;
 `-topic`, `-partition` and `-offset` say where the record stood."""
+OMITTED = PREFIX + "omitted"
+"""Says what is missing. Only a dead letter that is less than its record has it."""
 MAX_STUB_KEY_BYTES = 256
 
 
@@ -33,7 +32,13 @@ def dead_letter(reject: Reject, topic: str) -> Message:
             *((PREFIX + k, str(v).encode()) for k, v in added.items()),
         ],
         timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
+        source=Partition(record.topic, record.partition),
     )
+
+
+def is_dead_letter(message: Message) -> bool:
+    """Whether it is one."""
+    return any(name.startswith(PREFIX) for name, _ in message.headers)
 
 
 def stub(message: Message) -> Message:
@@ -43,36 +48,8 @@ def stub(message: Message) -> Message:
     stands where these headers say.
     """
     ours = [(k, v) for k, v in message.headers if k.startswith(PREFIX)]
-    omitted = (PREFIX + "omitted", b"value, headers and a long key: too large with these")
+    omitted = (OMITTED, b"value, headers and a long key: too large with these")
     key = message.key
     if key is not None and len(key) > MAX_STUB_KEY_BYTES:
         key = None
     return replace(message, key=key, value=None, headers=[*ours, omitted])
-
-
-class DeadLetters:
-    """Publishes rejected records to the dead-letter topic."""
-
-    def __init__(self, producer: Producer, topic: str) -> None:
-        self._producer = producer
-        self._topic = topic
-
-    def send(self, rejects: Sequence[Reject]) -> None:
-        """Publish all, and return once every one is acknowledged.
-
-        Raises:
-            TransportError: the broker refused, or did not answer in time.
-        """
-        messages = [dead_letter(reject, self._topic) for reject in rejects]
-        try:
-            self._producer.send(messages)
-        except MessageTooLarge:
-            # Some may be published already: a dead letter twice is better than none.
-            for message in messages:
-                self._send_one(message)
-
-    def _send_one(self, message: Message) -> None:
-        try:
-            self._producer.send([message])
-        except MessageTooLarge:
-            self._producer.send([stub(message)])

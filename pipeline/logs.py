@@ -1,8 +1,11 @@
 """Structured logs on standard error: JSON for machines, text on a terminal."""
 
+import json
 import logging
 import math
 import sys
+from collections.abc import Collection
+from typing import Any
 
 import structlog
 
@@ -28,13 +31,19 @@ class LogLimit:
         return n
 
 
-def configure_logs(level: str, log_format: str, process: int | None = None) -> None:
+def configure_logs(
+    level: str,
+    log_format: str,
+    process: int | None = None,
+    secrets: Collection[str] = (),
+) -> None:
     """Set up logging, once, for our own lines and for those of the libraries.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         log_format: `json`, `text`, or `auto`: text on a terminal, JSON elsewhere.
         process: the number that tells this process's lines from those of others.
+        secrets: what no line may hold.
     """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -61,7 +70,8 @@ def configure_logs(level: str, log_format: str, process: int | None = None) -> N
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Formatter(
+            secrets,
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -76,6 +86,32 @@ def configure_logs(level: str, log_format: str, process: int | None = None) -> N
     ignore_client_errors()
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Leaves secrets out of what the client libraries log.
+
+    At level debug kafka-python logs each request whole, that with the password included.
+    Our own lines are left alone: a password may be a word of theirs.
+    """
+
+    def __init__(self, secrets: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        # As a line may hold it: as it is, or as Python or JSON writes it.
+        written = {
+            form
+            for secret in secrets
+            for text in (secret, repr(secret)[1:-1], repr(secret.encode())[2:-1])
+            for form in (text, json.dumps(text)[1:-1], json.dumps(repr(text)[1:-1])[1:-1])
+        }
+        self._secrets = sorted(written - {""}, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        if record.name.partition(".")[0] == "kafka" or record.exc_info:
+            for secret in self._secrets:
+                line = line.replace(secret, "***")
+        return line
 
 
 def _numbered(process: int) -> structlog.typing.Processor:

@@ -81,6 +81,10 @@ class WorkerMetrics:
             "pipeline_readings_late_total",
             "Readings older than their unit's newest, left out of the windows.",
         )
+        self.readings_replayed = counter(
+            "pipeline_readings_replayed_total",
+            "Readings read again, to rebuild what is remembered of their units.",
+        )
         self.incidents_opened = counter(
             "pipeline_incidents_opened_total", "Incidents opened."
         )
@@ -130,6 +134,15 @@ class WorkerMetrics:
             "pipeline_rebalances_total", "Changes of this worker's partitions."
         )
         self.units = gauge("pipeline_units", "Units whose state is kept.")
+        self.units_evicted = counter(
+            "pipeline_units_evicted_total",
+            "Units given up because they were silent; they start anew.",
+        )
+        self.units_out_of_reach = gauge(
+            "pipeline_units_out_of_reach",
+            "Units that a restart would not rebuild as a whole: their last readings lie "
+            "further back than it reads.",
+        )
         self.detector_info = gauge(
             "pipeline_detector_info",
             "1, labelled with the detector in use.",

@@ -9,12 +9,15 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from pipeline.delivery import AtLeastOnce
 from pipeline.detector.artifact import LoadedDetector, load
 from pipeline.errors import InputError
 from pipeline.files import written_whole
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
+from pipeline.note import NoteCodec
 from pipeline.records import BoolArray, FloatArray, Message
+from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
 from pipeline.settings import DecodeSettings
@@ -147,10 +150,11 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
             alerts_topic="alerts",
             max_sensors=1,
         ),
+        recovery=Recovery(NoteCodec("", 0, 0, max_bytes=0), max_records=0),
         connect=lambda listener: MemoryConsumer(
             broker, group_id="score", topic="readings", listener=listener
         ),
-        producer=MemoryProducer(broker),
+        delivery=AtLeastOnce(MemoryProducer(broker)),
         dead_letters_topic="readings.dead",
         limit=RejectionLimit(max_fraction=1.0, min_records=1, period_s=1.0),
         metrics=WorkerMetrics(),
@@ -158,6 +162,7 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
         max_records=CHUNK_ROWS,
         poll_timeout_s=0.0,
         commit_interval_s=0.0,
+        unit_idle_s=float("inf"),
     )
 
 

@@ -19,6 +19,7 @@ from typing import IO, cast
 import structlog
 from prometheus_client import CollectorRegistry
 
+from pipeline.configure import REVEALED
 from pipeline.errors import PipelineError, ProcessEnded, StopTimedOut
 from pipeline.health import HealthServer
 from pipeline.processes_pages import HOST, ProcessPages
@@ -68,7 +69,9 @@ class Child:
         self._stdin = cast(IO[bytes], self._process.stdin)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        order = {"process": number, "settings": settings.model_dump(mode="json")}
+        # By a pipe, not by the command line or the environment: there are secrets in it.
+        own = settings.model_dump(mode="json", context=REVEALED)
+        order = {"process": number, "settings": own}
         # One that is gone already is found to be soon enough.
         with suppress(BrokenPipeError):
             self._stdin.write(json.dumps(order).encode() + b"\n")

@@ -4,7 +4,7 @@ Shape letters, everywhere: N readings, B windows, T time steps, F features (sens
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -59,12 +59,19 @@ class Records:
     records: Sequence[Record]
     next_offsets: Mapping[Partition, int]
     """Per partition that returned anything, the offset of the next record to read."""
+    is_replay: bool = False
+    """Read only to rebuild what is remembered of units: all of it was dealt with before."""
 
     def without(self, partitions: Collection[Partition]) -> "Records":
         """Those of other partitions."""
-        return Records(
-            [r for r in self.records if Partition(r.topic, r.partition) not in partitions],
-            {p: offset for p, offset in self.next_offsets.items() if p not in partitions},
+        return replace(
+            self,
+            records=[
+                r for r in self.records if Partition(r.topic, r.partition) not in partitions
+            ],
+            next_offsets={
+                p: offset for p, offset in self.next_offsets.items() if p not in partitions
+            },
         )
 
 
@@ -79,17 +86,18 @@ def parts(records: Records, max_bytes: int) -> Iterator[Records]:
     for record in records.records:
         record_bytes = len(record.value or b"")
         if part and n_bytes + record_bytes > max_bytes:
-            yield Records(part, _behind(part))
+            yield Records(part, behind(part), records.is_replay)
             part, n_bytes = [], 0
         part.append(record)
         n_bytes += record_bytes
     # What the poll says of a partition may lie behind its last record.
-    done = {p: records.next_offsets[p] for p in _behind(part)}
+    done = {p: records.next_offsets[p] for p in behind(part)}
     if part:
-        yield Records(part, done)
+        yield Records(part, done, records.is_replay)
 
 
-def _behind(records: Sequence[Record]) -> dict[Partition, int]:
+def behind(records: Sequence[Record]) -> dict[Partition, int]:
+    """Per partition, the offset after the last of these records."""
     return {Partition(r.topic, r.partition): r.offset + 1 for r in records}
 
 
@@ -103,6 +111,8 @@ class Message:
     headers: Headers = ()
     timestamp_ms: int | None = None
     """Milliseconds since the epoch; None lets the client stamp it."""
+    source: Partition | None = None
+    """What it came of, where it came of a record. It is not sent."""
 
 
 @dataclass(frozen=True, slots=True)

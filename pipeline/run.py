@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from uuid import uuid4
 
 import structlog
 import torch
@@ -15,16 +16,23 @@ from prometheus_client import (
 )
 
 from pipeline import decode
+from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector, load
+from pipeline.detector.steady import is_steady
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
 from pipeline.logs import ignore_client_errors, show_client_errors
 from pipeline.metrics import WorkerMetrics
+from pipeline.note import NoteCodec
+from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
+from pipeline.secured import secured
 from pipeline.settings import Settings
+from pipeline.settings_kafka import EXACTLY_ONCE, KafkaSettings
 from pipeline.signals import StopSignals
 from pipeline.steps import build_steps, calibrated_rule
+from pipeline.transport.base import Producer
 from pipeline.transport.choose import Clients, clients
 from pipeline.units import TOO_MANY_UNITS
 from pipeline.window import SlidingWindows
@@ -53,7 +61,8 @@ def run(
         StreamUnreadable: too large a share of the records cannot be read.
         TransportError: Kafka refused, or did not answer in time.
     """
-    client = clients(settings.kafka.client)
+    is_exactly_once = settings.kafka.delivery == EXACTLY_ONCE
+    client = secured(clients(settings.kafka.client), settings.kafka, is_exactly_once)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.detector)
     scorer = Scorer(loaded.detector, choose_device(settings.device))
@@ -62,6 +71,8 @@ def run(
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     _declare(metrics, loaded)
+    if not is_steady(loaded.detector):
+        log.warning("scores_depend_on_batches", device=scorer.device_type)
     health = Health(settings.http.max_turn_s, time.monotonic())
     health.detector_verified()
     with HealthServer(settings.http.host, settings.http.port, registry, health) as server:
@@ -91,11 +102,7 @@ def _work(
     signals: StopSignals,
 ) -> None:
     kafka = settings.kafka
-    producer = client.producer(
-        bootstrap_servers=kafka.bootstrap_servers,
-        connect_timeout_s=kafka.connect_timeout_s,
-        delivery_timeout_s=kafka.send_timeout_s,
-    )
+    producer, delivery = _producer(client, kafka)
     try:
         outputs = [kafka.alerts_topic, kafka.dead_letters_topic]
         if missing := producer.check_topics(outputs, kafka.connect_timeout_s):
@@ -115,6 +122,15 @@ def _work(
                 kafka.alerts_topic,
                 settings.alert.max_sensors,
             ),
+            recovery=Recovery(
+                NoteCodec(
+                    loaded.digest,
+                    len(loaded.detector.sensors),
+                    settings.alert.max_sensors,
+                    kafka.max_metadata_bytes,
+                ),
+                kafka.max_replay_records,
+            ),
             connect=lambda listener: client.consumer(
                 bootstrap_servers=kafka.bootstrap_servers,
                 group_id=kafka.group_id,
@@ -125,7 +141,7 @@ def _work(
                 max_poll_interval_s=kafka.max_poll_interval_s,
                 connect_timeout_s=kafka.connect_timeout_s,
             ),
-            producer=producer,
+            delivery=delivery,
             dead_letters_topic=kafka.dead_letters_topic,
             limit=RejectionLimit(
                 settings.rejects.max_fraction,
@@ -137,6 +153,7 @@ def _work(
             max_records=settings.poll.max_records,
             poll_timeout_s=settings.poll.timeout_s,
             commit_interval_s=kafka.commit_interval_s,
+            unit_idle_s=settings.unit_idle_s,
         )
         try:
             show_client_errors()
@@ -148,6 +165,24 @@ def _work(
             worker.close(LEAVE_TIMEOUT_S)
     finally:
         producer.close(LEAVE_TIMEOUT_S)
+
+
+def _producer(client: Clients, kafka: KafkaSettings) -> tuple[Producer, Delivery]:
+    """What publishes, and the way in which the worker makes use of it."""
+    options = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "connect_timeout_s": kafka.connect_timeout_s,
+        "delivery_timeout_s": kafka.send_timeout_s,
+    }
+    if kafka.delivery == EXACTLY_ONCE:
+        # The group fences whoever is no member. The id has only to be nobody else's, and
+        # a static member's to be its own again, which ends at once what it left open.
+        name = kafka.group_instance_id or uuid4().hex
+        options["transactional_id"] = f"{kafka.group_id}-{name}"
+        transactions = client.transactional_producer(**options)
+        return transactions, transactions
+    producer = client.producer(**options)
+    return producer, AtLeastOnce(producer)
 
 
 def _n_units(settings: Settings, loaded: LoadedDetector) -> int:

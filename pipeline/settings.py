@@ -3,82 +3,23 @@
 What belongs to the trained detector (window, sensors, threshold) is not a setting.
 """
 
-import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
+from pipeline.settings_kafka import PART, KafkaSettings
 from pipeline.trigger import IncidentRule
 
-_SERVER = re.compile(r"[^\s,]+:\d{1,5}")
-_PART = ConfigDict(
-    frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-)
-
-
-class KafkaSettings(BaseModel):
-    """Where readings come from and where alerts go."""
-
-    model_config = _PART
-
-    bootstrap_servers: str = "127.0.0.1:9092"
-    """Brokers to begin with, `host:port`, separated by commas."""
-
-    group_id: str = Field(default="pipeline", min_length=1)
-    """Consumer group. Workers of one group share the partitions; start more to scale."""
-
-    group_instance_id: str | None = None
-    """Static membership: a name of this worker's own, so that a restart within
-    `session_timeout_s` moves no partition. Never the same for two workers; of several
-    processes each adds its number, `-0`, `-1` and so on."""
-
-    readings_topic: str = Field(default="readings", min_length=1)
-    """Topic of readings, one JSON object or array of them a record, keyed by unit."""
-
-    alerts_topic: str = Field(default="alerts", min_length=1)
-    """Topic of incidents, keyed by unit."""
-
-    dead_letters_topic: str = Field(default="readings.dead", min_length=1)
-    """Topic of records that are no readings, as they came, with headers that say why."""
-
-    client: Literal["kafka-python", "confluent"] = "kafka-python"
-    """Client library. `confluent` is the faster one, and needs the extra `fast`."""
-
-    delivery: Literal["at_least_once"] = "at_least_once"
-    """Offsets are committed once the alerts they caused are acknowledged: after a crash
-    work is repeated, none is lost."""
-
-    session_timeout_s: float = Field(default=45.0, ge=6, le=1800)
-    """A worker silent for this long loses its partitions. Brokers take 6 s to 30 min."""
-
-    max_poll_interval_s: float = Field(default=300.0, ge=10)
-    """A worker that takes longer than this over one batch loses its partitions."""
-
-    commit_interval_s: float = Field(default=1.0, ge=0)
-    """How long finished work may wait for its commit while records keep coming, to be
-    repeated after a crash. 0 commits every batch."""
-
-    connect_timeout_s: float = Field(default=30.0, gt=0)
-    """How long the brokers may take to answer at the start."""
-
-    send_timeout_s: float = Field(default=60.0, gt=0)
-    """How long the brokers may take to acknowledge alerts and dead letters."""
-
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _are_servers(cls, servers: str) -> str:
-        if not all(_SERVER.fullmatch(server.strip()) for server in servers.split(",")):
-            raise ValueError(f"expected host:port, separated by commas, got {servers!r}")
-        return servers
+__all__ = ["KafkaSettings", "Settings"]
 
 
 class PollSettings(BaseModel):
     """How much is taken from Kafka at a time. A batch is what one poll returned."""
 
-    model_config = _PART
+    model_config = PART
 
     max_records: int = Field(default=10_000, ge=1)
     """Largest batch. Larger is faster under load, until memory runs out."""
@@ -90,7 +31,7 @@ class PollSettings(BaseModel):
 class DecodeSettings(BaseModel):
     """What is still taken for a reading."""
 
-    model_config = _PART
+    model_config = PART
 
     max_record_bytes: int = Field(default=1_048_576, ge=1)
     """A larger record is dead-lettered unread."""
@@ -103,7 +44,7 @@ class DecodeSettings(BaseModel):
 class RejectSettings(BaseModel):
     """When bad records stop the worker instead of being dead-lettered one by one."""
 
-    model_config = _PART
+    model_config = PART
 
     max_fraction: float = Field(default=0.5, gt=0, le=1)
     """Largest share of a period's records that may be unreadable; 1 never stops."""
@@ -118,7 +59,7 @@ class RejectSettings(BaseModel):
 class IncidentSettings(BaseModel):
     """Overrides of the rule that the detector was calibrated with."""
 
-    model_config = _PART
+    model_config = PART
 
     trigger: str | None = Field(default=None, pattern=r"^\d{1,2}/\d{1,2}$")
     """`3/5`: 3 of the last 5 scores at or above 1.0 open an incident. Empty: the detector's
@@ -153,7 +94,7 @@ class IncidentSettings(BaseModel):
 class AlertSettings(BaseModel):
     """What an alert holds."""
 
-    model_config = _PART
+    model_config = PART
 
     max_sensors: int = Field(default=5, ge=1)
     """Sensors named in an alert, those with the largest contribution first."""
@@ -162,7 +103,7 @@ class AlertSettings(BaseModel):
 class HttpSettings(BaseModel):
     """One port for `/metrics`, `/healthz` and `/readyz`."""
 
-    model_config = _PART
+    model_config = PART
 
     host: str = "0.0.0.0"  # noqa: S104 - Prometheus and probes come from outside
     """Address to listen on."""
@@ -178,13 +119,29 @@ class HttpSettings(BaseModel):
 class LogSettings(BaseModel):
     """What is logged, to standard error."""
 
-    model_config = _PART
+    model_config = PART
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
 
     format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, JSON elsewhere."""
+
+
+class ConnectionSettings(SourcedSettings):
+    """What commands need that only speak to Kafka: those of the worker, less the rest."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIPELINE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        hide_input_in_errors=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    log: LogSettings = LogSettings()
 
 
 class Settings(SourcedSettings):
@@ -197,6 +154,7 @@ class Settings(SourcedSettings):
         env_prefix="PIPELINE_",
         env_nested_delimiter="__",
         frozen=True,
+        hide_input_in_errors=True,
         # An env file or a folder of secrets may be shared with other programs.
         extra="ignore",
         use_attribute_docstrings=True,
@@ -219,6 +177,10 @@ class Settings(SourcedSettings):
     max_units: int = Field(default=100_000, ge=1)
     """Units whose state is kept, by each process. Records of further ones are refused and
     dead-lettered."""
+
+    unit_idle_s: float = Field(default=604_800.0, gt=0)
+    """A unit that is silent for so long, by the times of its partition's readings, is given
+    up and starts anew. An open incident stays open."""
 
     max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
     """Memory for the units' windows, shared out among the processes. Where a detector's are

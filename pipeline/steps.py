@@ -6,6 +6,7 @@ from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.incident import IncidentTracker
+from pipeline.reach import Reach
 from pipeline.score import Scorer
 from pipeline.settings import DecodeSettings
 from pipeline.trigger import IncidentRule
@@ -20,6 +21,7 @@ class Steps:
     decoder: Decoder
     units: Units
     windows: SlidingWindows
+    reach: Reach
     scorer: Scorer
     incidents: IncidentTracker
     alerts: AlertEncoder
@@ -44,6 +46,7 @@ def build_steps(
         ),
         units=Units(max_units),
         windows=SlidingWindows(detector.window, len(detector.sensors)),
+        reach=Reach(n_readings_needed(scorer, detector.window, rule)),
         scorer=scorer,
         incidents=IncidentTracker(rule),
         alerts=AlertEncoder(
@@ -53,6 +56,14 @@ def build_steps(
             max_sensors,
         ),
     )
+
+
+def n_readings_needed(scorer: Scorer, window: int, rule: IncidentRule) -> int:
+    """Of a unit's last readings: what is remembered of it is a function of so many.
+
+    The rule looks back over scores, these over residuals, and each of those over a window.
+    """
+    return max(rule.n_last, rule.n_recovery) + scorer.n_memory + window - 1
 
 
 def calibrated_rule(loaded: LoadedDetector) -> IncidentRule:

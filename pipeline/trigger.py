@@ -73,3 +73,16 @@ def transitions(
             state.is_open = True
             yield b, True
         b += 1
+
+
+def observe(score_B: FloatArray, rule: IncidentRule, state: UnitState) -> None:
+    """Follow the scores of a unit whose incident is known to stay open throughout.
+
+    Only the first scores of a unit that is rebuilt would say otherwise: these lack a past.
+    """
+    mask = (1 << rule.n_last) - 1
+    for over, holds in zip(
+        (score_B >= 1.0).tolist(), (score_B >= RELEASE_SCORE).tolist(), strict=True
+    ):
+        state.over_bits = (state.over_bits << 1 | over) & mask
+        state.n_below = 0 if holds else min(state.n_below + 1, rule.n_recovery - 1)

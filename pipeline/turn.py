@@ -46,8 +46,9 @@ class Turn:
         """The same, with nothing to publish or to commit of these partitions."""
         taken = replace(
             self.taken,
-            records=Records(
-                self.records.records, self.records.without(partitions).next_offsets
+            records=replace(
+                self.records,
+                next_offsets=self.records.without(partitions).next_offsets,
             ),
             unreadable=_of_others(self.taken.unreadable, partitions),
         )

@@ -1,5 +1,6 @@
 """Which row of the state arrays belongs to which unit."""
 
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
@@ -30,6 +31,8 @@ class Units:
         self._row_of: dict[Partition, dict[str, int]] = {}
         self._free_rows: list[int] = []
         self._names: list[str] = []
+        self._number_of: dict[Partition, int] = {}
+        self._partition_of_row = array("i")
 
     @property
     def n_rows(self) -> int:
@@ -43,6 +46,18 @@ class Units:
 
     def __len__(self) -> int:
         return len(self._names) - len(self._free_rows)
+
+    def partitions(self) -> tuple[Sequence[Partition], IntArray]:
+        """All partitions there ever were, and the index among them of each row's; of a free
+        row, the last one."""
+        return list(self._number_of), np.array(self._partition_of_row, dtype=np.int64)
+
+    def row(self, partition: Partition, unit: str) -> int:
+        """The row of this unit, given out now if need be, however many there are."""
+        rows = self._row_of.setdefault(partition, {})
+        if unit not in rows:
+            rows[unit] = self._new_row(partition, unit)
+        return rows[unit]
 
     def admit(
         self, readings: Readings, records: Records
@@ -73,7 +88,7 @@ class Units:
                 refused.add(record)
                 continue
             for number, unit in new:
-                tables[number][unit] = self._new_row(unit)
+                tables[number][unit] = self._new_row(readings.partitions[number], unit)
             row_N[unknown_N[first]] = [tables[number][unit] for number, unit in names]
         if not refused:
             return readings, row_N, []
@@ -94,12 +109,22 @@ class Units:
         self._free_rows += freed
         return np.array(freed, dtype=np.int64)
 
-    def _new_row(self, unit: str) -> int:
+    def free(self, rows: IntArray) -> None:
+        """Give up the units in these rows, which are cleared already."""
+        partitions = list(self._number_of)
+        for row in rows.tolist():
+            partition = partitions[self._partition_of_row[row]]
+            del self._row_of[partition][self._names[row]]
+            self._free_rows.append(row)
+
+    def _new_row(self, partition: Partition, unit: str) -> int:
+        number = self._number_of.setdefault(partition, len(self._number_of))
         if self._free_rows:
             row = self._free_rows.pop()
-            self._names[row] = unit
+            self._names[row], self._partition_of_row[row] = unit, number
             return row
         self._names.append(unit)
+        self._partition_of_row.append(number)
         return len(self._names) - 1
 
 

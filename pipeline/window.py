@@ -1,6 +1,7 @@
 """Sliding windows: cut from history for training, and grown live, one poll at a time."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,15 @@ def cut_windows(values_NF: FloatArray, length: int, stride: int = 1) -> Windows:
     return Windows(values_NF, start_B, length)
 
 
+class Arrived(NamedTuple):
+    """The readings of one poll that went into windows, by unit."""
+
+    row_G: IntArray
+    n_G: IntArray
+    first_offset_G: IntArray
+    """Of each unit's first."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveWindows:
     """The windows that one poll's readings completed, grouped by unit, each in order."""
@@ -61,6 +71,7 @@ class LiveWindows:
     """The unit's row, see `Units`."""
     first_offset_B: IntArray
     """Offset of each window's oldest reading."""
+    arrived: Arrived
     n_late: int
     """Readings older than their unit's newest: left out of every window."""
 
@@ -85,6 +96,11 @@ class SlidingWindows:
             np.empty(0, dtype=np.uint32),
         )
         self._newest_s_U = np.empty(0, dtype=np.float64)
+
+    @property
+    def newest_s_U(self) -> TimeArray:  # noqa: N802 - a shape suffix, as everywhere
+        """Time of each unit's newest reading, by row; -inf where there is none."""
+        return self._newest_s_U
 
     @staticmethod
     def bytes_per_unit(length: int, n_sensors: int) -> int:
@@ -118,6 +134,9 @@ class SlidingWindows:
             reading_B=reading_N[full_N],
             row_B=row_N[full_N],
             first_offset_B=_whole(low_offset_M[start_B], offset_N[full_N]),
+            arrived=Arrived(
+                row_N[first_G], np.diff(first_G, append=len(row_N)), offset_N[first_G]
+            ),
             n_late=int(late_N.sum()),
         )
 

@@ -1,28 +1,34 @@
 """The loop: one poll's worth of readings through every step, in order.
 
-The steps never call each other. Only this file counts, times and logs.
+The steps never call each other, and are timed here alone.
 """
 
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
+from functools import partial
 
 import structlog
 
-from pipeline.dead_letter import DeadLetters
+from pipeline.dead_letter import dead_letter
+from pipeline.delivery import Delivery
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.health import Health
+from pipeline.idle import give_up_idle
+from pipeline.inbox import Inbox
 from pipeline.metrics import WorkerMetrics
-from pipeline.records import Partition, Records, parts
+from pipeline.offsets import Offsets
+from pipeline.outbox import Outbox
+from pipeline.records import Partition
+from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.side_thread import SideThread
 from pipeline.steps import Steps
-from pipeline.transport.base import Consumer, Producer, RebalanceListener
+from pipeline.transport.base import MAX_TRANSACTION_S, Consumer, RebalanceListener
 from pipeline.turn import Taken, Turn
 from pipeline.worker_log import WorkerLog
 
@@ -30,9 +36,12 @@ log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 3.0
 """A commit that takes longer is made up for by the next one."""
-MAX_TURN_BYTES = 2 * 2**20
-"""Of records in one turn. A record may hold thousands of readings, and a poll thousands of
-such records; the time to a commit, or to a stop, stays short all the same."""
+LOOK_FOR_IDLE_EVERY_S = 60.0
+COMMITTED_TIMEOUT_S = 2 * MAX_TRANSACTION_S
+"""Where to begin must be known, or there is no beginning. It is not while a transaction is
+open, and one that its owner left open the broker ends after `MAX_TRANSACTION_S`."""
+PUBLISH_AGAIN_S = 1.0
+"""Between two attempts, each of which has `kafka.send_timeout_s`."""
 KEEP_ALIVE_S = 1.0
 """How long a batch may take before the worker polls for its membership alone."""
 REVOKE_TIMEOUT_S = 5.0
@@ -41,14 +50,14 @@ what comes of the batch is for nobody, and its new owner repeats it."""
 
 
 class Worker:
-    """Owns the order of the steps, what is polled and not yet processed, the batch in
-    hand, and the offsets that are not committed yet."""
+    """Owns the order of the steps, and the batch in hand."""
 
     def __init__(
         self,
         steps: Steps,
+        recovery: Recovery,
         connect: Callable[[RebalanceListener], Consumer],
-        producer: Producer,
+        delivery: Delivery,
         dead_letters_topic: str,
         limit: RejectionLimit,
         metrics: WorkerMetrics,
@@ -56,13 +65,15 @@ class Worker:
         max_records: int,
         poll_timeout_s: float,
         commit_interval_s: float,
+        unit_idle_s: float,
     ) -> None:
         """Join the group.
 
         Args:
             steps: what readings go through.
+            recovery: how it goes on where another worker left off.
             connect: makes the consumer, which tells the worker of its partitions.
-            producer: publishes alerts and dead letters.
+            delivery: publishes alerts and dead letters, and commits.
             dead_letters_topic: where rejected records go.
             limit: when rejected records stop the worker.
             metrics: counts and times of every turn.
@@ -71,26 +82,29 @@ class Worker:
             poll_timeout_s: longest wait for a record.
             commit_interval_s: how long finished work may wait for its commit while records
                 keep coming: what a crash repeats.
+            unit_idle_s: a unit silent for so long, in its own time, starts anew.
         """
         self._steps = steps
-        self._producer = producer
-        self._dead_letters = DeadLetters(producer, dead_letters_topic)
+        self._recovery = recovery
+        self._delivery = delivery
+        self._outbox = Outbox(delivery)
+        self._dead_letters_topic = dead_letters_topic
         self._limit = limit
         self._metrics = metrics
         self._health = health
-        self._max_records = max_records
         self._poll_timeout_s = poll_timeout_s
-        self._commit_interval_s = commit_interval_s
-        self._committed_at_s = -math.inf
-        self._log = WorkerLog()
+        self._unit_idle_s = unit_idle_s
+        self._publish_again_at_s = -math.inf
+        self._looked_for_idle_at_s = -math.inf
+        self._log = WorkerLog(metrics, steps.scorer.device_type)
         self._beside: SideThread[Turn] = SideThread("batch")
-        self._polled: deque[Records] = deque()
-        self._next: Taken | None = None
         self._in_hand: Future[Turn] | None = None
         self._disowned: frozenset[Partition] = frozenset()
+        self._is_put = False
         self._finished: Turn | None = None
-        self._uncommitted: dict[Partition, int] = {}
+        self._offsets = Offsets(delivery, recovery, steps, commit_interval_s)
         self._consumer = connect(self)
+        self._inbox = Inbox(self._consumer, recovery, steps, metrics, max_records)
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set; the batch in hand is finished.
@@ -105,42 +119,28 @@ class Worker:
     def run_once(self) -> Turn | None:
         """Take one poll's worth of records through every step. None if there were none.
 
-        Meanwhile the next turn's are polled and decoded. A poll of more than
-        `MAX_TURN_BYTES` is worth several turns.
+        Meanwhile the next turn's are polled and decoded.
         """
-        if self._next is None:
-            self._take(self._poll_timeout_s)
+        self._inbox.fill(self._poll_timeout_s)
         turn = None
-        if self._next is not None:
-            taken, self._next = self._next, None
-            self._in_hand = self._beside.begin(lambda: self._process(taken))
+        if (taken := self._inbox.take()) is not None:
+            self._recovery.restore(self._steps)
+            self._in_hand = self._beside.begin(partial(self._process, taken))
             try:
-                self._take(0.0)
+                self._inbox.fill(0.0)
             except TransportError:
                 # What can be read no further is no reason to repeat what was.
                 self._finish()
                 raise
             turn = self._finish()
-        is_due = time.monotonic() - self._committed_at_s >= self._commit_interval_s
-        if is_due or turn is None:
+        if turn is None or self._offsets.is_due():
             self._commit(COMMIT_TIMEOUT_S)
-        self._show_state()
         if turn is not None:
+            self._give_up_idle(turn)
+        self._show_state()
+        if turn is not None and not turn.records.is_replay:
             self._check_limit(turn)
         return turn
-
-    def _take(self, timeout_s: float) -> None:
-        """Decode the next turn's records, polled before or within `timeout_s`, if any."""
-        if not self._polled:
-            with self._timed("poll"):
-                polled = self._consumer.poll(self._max_records, timeout_s)
-            self._polled.extend(parts(polled, MAX_TURN_BYTES))
-        if self._polled:
-            records = self._polled.popleft()
-            taken_at_s = time.time()
-            with self._timed("decode"):
-                decoded, unreadable = self._steps.decoder.decode(records)
-            self._next = Taken(taken_at_s, records, decoded, unreadable)
 
     def _process(self, taken: Taken) -> Turn:
         """Decide on these readings, beside whatever else this worker does.
@@ -152,10 +152,13 @@ class Worker:
             readings, row_N, refused = steps.units.admit(taken.decoded, taken.records)
             n_rows = steps.units.n_rows
             windows = steps.windows.extend(readings, row_N, n_rows)
+            steps.reach.extend(windows.arrived, n_rows)
         with self._timed("score"):
             scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         with self._timed("incident"):
-            decisions = steps.incidents.update(readings, windows, scores, n_rows)
+            decisions = steps.incidents.update(
+                readings, windows, scores, steps.reach.offset_U, taken.records.is_replay
+            )
         return Turn(taken, readings, refused, windows, scores, decisions)
 
     def _finish(self) -> Turn | None:
@@ -166,26 +169,51 @@ class Worker:
         return finished
 
     def _publish(self, timeout_s: float) -> bool:
-        """Publish what the batch in hand came to. False if it takes over `timeout_s`."""
+        """Publish what the batch in hand came to. False if it takes over `timeout_s`, or
+        the broker takes nothing at present."""
         if self._in_hand is None:
             # A rebalance was there first.
             return True
-        if not wait_for([self._in_hand], timeout_s).done:
+        wait_s = self._publish_again_at_s - time.monotonic()
+        if wait_s > 0:
+            time.sleep(min(wait_s, timeout_s))
+        if wait_s > timeout_s or not wait_for([self._in_hand], timeout_s).done:
             return False
-        in_hand, self._in_hand = self._in_hand, None
-        turn = in_hand.result()
+        turn = self._in_hand.result()
         if self._disowned:
             turn = turn.without(self._disowned)
+        if turn.records.is_replay:
+            self._metrics.readings_replayed.inc(len(turn.taken.decoded))
+        elif not self._sent(turn):
+            return False
+        self._in_hand, self._is_put, self._finished = None, False, turn
+        if self._disowned:
             self._forget(self._disowned)
             self._disowned = frozenset()
-        with self._timed("publish"):
-            self._dead_letters.send(turn.rejects)
-            self._producer.send(self._steps.alerts.encode(turn.decisions.events))
+        return True
+
+    def _sent(self, turn: Turn) -> bool:
+        """Send what is to be told of this turn. False if it has to be tried again."""
+        if not self._is_put:
+            topic = self._dead_letters_topic
+            self._outbox.put(dead_letter(reject, topic) for reject in turn.rejects)
+            self._outbox.put(self._steps.alerts.encode(turn.decisions.events))
+            self._is_put = True
+        try:
+            with self._timed("publish"):
+                self._outbox.send()
+        except TransportError as error:
+            if not error.retriable:
+                raise
+            # Nothing more is polled before it succeeds, and nothing is lost.
+            log.warning("publish_postponed", error=str(error))
+            self._health.publishes(is_possible=False)
+            self._publish_again_at_s = time.monotonic() + PUBLISH_AGAIN_S
+            return False
+        self._health.publishes(is_possible=True)
         # Only now, so that a crash above repeats work and never loses it.
-        self._uncommitted.update(turn.records.next_offsets)
-        self._count(turn)
+        self._offsets.update(turn.records.next_offsets)
         self._log.show(turn, self._steps.scorer.take_unknown())
-        self._finished = turn
         return True
 
     def _check_limit(self, turn: Turn) -> None:
@@ -210,9 +238,17 @@ class Worker:
             log.warning("close_incomplete", error=str(error))
 
     def on_assigned(self, partitions: Collection[Partition]) -> None:
-        """Start cold on these partitions."""
+        """Begin where what is remembered of their units can be rebuilt from."""
         self._metrics.rebalances.inc()
-        log.info("partitions_assigned", partitions=_names(partitions))
+        stored = self._consumer.committed(partitions, COMMITTED_TIMEOUT_S)
+        replayed = 0
+        for partition, committed in stored.items():
+            replay_from = self._recovery.begin(partition, committed)
+            if replay_from is not None:
+                self._consumer.seek(partition, replay_from)
+                replayed += committed.next_offset - replay_from
+        names = _names(partitions)
+        log.info("partitions_assigned", partitions=names, n_records_to_replay=replayed)
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
         """Hand these over: publish what the batch in hand came to, commit and forget."""
@@ -229,68 +265,47 @@ class Worker:
         self._give_up(partitions)
 
     def _give_up(self, partitions: Collection[Partition]) -> None:
-        if self._next is not None:
-            self._polled.appendleft(self._next.records)
-            self._next = None
-        left = [records.without(partitions) for records in self._polled]
-        self._polled = deque(records for records in left if records.records)
-        for partition in partitions:
-            self._uncommitted.pop(partition, None)
+        self._inbox.give_up(partitions)
+        self._recovery.forget(partitions)
+        self._offsets.forget(partitions)
+        self._outbox.withdraw(partitions)
+        self._delivery.withdraw(partitions, COMMIT_TIMEOUT_S)
         if self._in_hand is None:
             self._forget(partitions)
         else:
             # The batch works on what is to be forgotten.
             self._disowned |= frozenset(partitions)
 
+    def _give_up_idle(self, turn: Turn) -> None:
+        now_s = time.monotonic()
+        if now_s - self._looked_for_idle_at_s < LOOK_FOR_IDLE_EVERY_S:
+            return
+        self._looked_for_idle_at_s = now_s
+        n_idle = give_up_idle(self._steps, turn.readings, self._unit_idle_s)
+        self._metrics.units_evicted.inc(n_idle)
+
     def _forget(self, partitions: Collection[Partition]) -> None:
         rows = self._steps.units.forget(partitions)
         self._steps.windows.forget(rows)
+        self._steps.reach.forget(rows)
         self._steps.scorer.forget(rows)
         self._steps.incidents.forget(rows)
 
     def _commit(self, timeout_s: float) -> None:
-        if not self._uncommitted:
-            return
-        self._committed_at_s = time.monotonic()
-        try:
+        # What is remembered is as of these offsets only while no batch is in hand. Without
+        # a commit the next owner repeats a little more.
+        if self._in_hand is None:
             with self._timed("commit"):
-                self._consumer.commit(self._uncommitted, timeout_s)
-        except TransportError as error:
-            if not error.retriable:
-                raise
-            # A rebalance is under way, mostly. The next commit has these too, and if
-            # the partition is gone by then its new owner repeats them.
-            log.warning("commit_postponed", error=str(error))
-            return
-        self._uncommitted.clear()
+                self._offsets.commit(self._consumer, timeout_s)
 
     def _timed(self, step: str) -> AbstractContextManager[object]:
         return self._metrics.step_seconds.labels(step).time()
-
-    def _count(self, turn: Turn) -> None:
-        metrics = self._metrics
-        metrics.readings.inc(len(turn.taken.decoded))
-        metrics.readings_late.inc(turn.windows.n_late)
-        metrics.batch_readings.observe(len(turn.taken.decoded))
-        device = self._steps.scorer.device_type
-        metrics.windows_scored.labels(device).inc(len(turn.windows))
-        metrics.score.observe(turn.scores.score_B)
-        for reject in turn.rejects:
-            metrics.records_rejected.labels(reject.reason).inc()
-        if len(turn.readings):
-            newest_s = float(turn.readings.time_s_N.max())
-            metrics.event_time_lag.set(turn.taken.taken_at_s - newest_s)
-        for event in turn.decisions.events:
-            metrics.alerts_sent.labels(event.state).inc()
-            if event.state == "opened":
-                metrics.incidents_opened.inc()
-            elif event.state == "closed":
-                metrics.incidents_closed.inc()
 
     def _show_state(self) -> None:
         assignment = self._consumer.assignment()
         self._metrics.partitions_assigned.set(len(assignment))
         self._metrics.units.set(len(self._steps.units))
+        self._metrics.units_out_of_reach.set(self._recovery.n_out_of_reach)
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
         self._health.turned(len(assignment), time.monotonic())

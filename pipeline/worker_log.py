@@ -1,4 +1,4 @@
-"""The lines that the worker logs of what it saw, so many a second at most."""
+"""What the worker says of itself: counters, and lines, so many a second at most."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import structlog
 
 from pipeline.incident import Event
 from pipeline.logs import LogLimit
+from pipeline.metrics import WorkerMetrics
 from pipeline.records import Reject
 from pipeline.turn import Turn
 
@@ -19,21 +20,43 @@ MAX_LINES_PER_S = 20
 class WorkerLog:
     """Owns how many lines of each kind may still be logged in this second."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: WorkerMetrics, device_type: str) -> None:
+        self._metrics = metrics
+        self._device_type = device_type
         self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
 
     def show(self, turn: Turn, unknown: Sequence[str]) -> None:
-        """Log what is worth a line of one turn.
+        """Count what one turn came to, and log what is worth a line.
 
         Args:
             turn: what was published.
             unknown: units that the detector was not trained on, first seen.
         """
+        self._count(turn)
         self._show_rejects(turn.rejects)
         self._show_incidents(turn.decisions.events)
         self._show_unknown(unknown)
+
+    def _count(self, turn: Turn) -> None:
+        metrics = self._metrics
+        metrics.readings.inc(len(turn.taken.decoded))
+        metrics.readings_late.inc(turn.windows.n_late)
+        metrics.batch_readings.observe(len(turn.taken.decoded))
+        metrics.windows_scored.labels(self._device_type).inc(len(turn.windows))
+        metrics.score.observe(turn.scores.score_B)
+        for reject in turn.rejects:
+            metrics.records_rejected.labels(reject.reason).inc()
+        if len(turn.readings):
+            newest_s = float(turn.readings.time_s_N.max())
+            metrics.event_time_lag.set(turn.taken.taken_at_s - newest_s)
+        for event in turn.decisions.events:
+            metrics.alerts_sent.labels(event.state).inc()
+            if event.state == "opened":
+                metrics.incidents_opened.inc()
+            elif event.state == "closed":
+                metrics.incidents_closed.inc()
 
     def _show_rejects(self, rejects: Sequence[Reject]) -> None:
         n = self._reject_lines.allowed(len(rejects), time.monotonic())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def command(*arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedPr
     """Run `pipeline ...` or `trainer ...` to its end."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
-        env=_without_settings(),
+        env=without_settings(),
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -34,13 +34,18 @@ def command(*arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedPr
 class WorkerProcess:
     """`pipeline run` with these settings. A context manager; killed if still running."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        log: Path,
+        module: Sequence[str] = ("pipeline",),
+    ) -> None:
         self._log = log
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "run"],
+                [sys.executable, "-m", *module, "run"],
                 env={
-                    **_without_settings(),
+                    **without_settings(),
                     "PIPELINE_HTTP__PORT": "0",
                     "PIPELINE_HTTP__HOST": "127.0.0.1",
                     **settings,
@@ -116,7 +121,7 @@ class WorkerProcess:
         return self.process.wait(STOP_TIMEOUT_S)
 
 
-def _without_settings() -> dict[str, str]:
+def without_settings() -> dict[str, str]:
     """The environment less what whoever runs the tests has set for workers of his own."""
     ours = ("PIPELINE_", "TRAINER_")
     return {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}

@@ -3,16 +3,25 @@
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
 from kafka.admin import NewTopic
 
 from pipeline.records import Message, Partition, Record, Records
-from pipeline.transport.base import Consumer, Producer, RebalanceListener
+from pipeline.transport.base import (
+    Committed,
+    Consumer,
+    Producer,
+    RebalanceListener,
+    TransactionalProducer,
+)
+from pipeline.transport.choose import ClientName, clients
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
+from pipeline.transport.memory_transactions import MemoryTransactions
 
 T = TypeVar("T")
 
@@ -39,13 +48,21 @@ def unique_name(prefix: str) -> str:
 
 
 def numbered(
-    topic: str, n_messages: int, n_keys: int = 20, first: int = 0
+    topic: str,
+    n_messages: int,
+    n_keys: int = 20,
+    first: int = 0,
+    source: Partition | None = None,
 ) -> list[Message]:
     """Messages whose values count up, with keys that take turns."""
     return [
-        Message(topic=topic, value=str(i).encode(), key=f"unit-{i % n_keys}".encode())
+        Message(topic, str(i).encode(), f"unit-{i % n_keys}".encode(), source=source)
         for i in range(first, first + n_messages)
     ]
+
+
+def partitions(topic: str, n_partitions: int) -> frozenset[Partition]:
+    return frozenset(Partition(topic, number) for number in range(n_partitions))
 
 
 def values(records: Sequence[Record]) -> list[int]:
@@ -103,18 +120,23 @@ def poll_both(one: Consumer, other: Consumer) -> list[Record]:
 
 
 class RecordingListener:
-    """Remembers what it was told. `when_revoked` runs while that is going on."""
+    """Remembers what it was told. What it is given runs while that is going on."""
 
     def __init__(
-        self, when_revoked: Callable[[Collection[Partition]], None] | None = None
+        self,
+        when_revoked: Callable[[Collection[Partition]], None] | None = None,
+        when_assigned: Callable[[Collection[Partition]], None] | None = None,
     ) -> None:
         self.assigned: list[frozenset[Partition]] = []
         self.revoked: list[frozenset[Partition]] = []
         self.lost: list[frozenset[Partition]] = []
         self._when_revoked = when_revoked
+        self._when_assigned = when_assigned
 
     def on_assigned(self, partitions: Collection[Partition]) -> None:
         self.assigned.append(frozenset(partitions))
+        if self._when_assigned is not None:
+            self._when_assigned(partitions)
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
         self.revoked.append(frozenset(partitions))
@@ -141,6 +163,21 @@ class Transport(Protocol):
         listener: RebalanceListener | None = None,
         group_instance_id: str | None = None,
     ) -> Consumer: ...
+
+    def committed_reader(
+        self, topic: str, group_id: str, listener: RebalanceListener | None = None
+    ) -> Consumer:
+        """One that reads what is committed."""
+
+    def transactional(
+        self, transactional_id: str, delivery_timeout_s: float = 30.0
+    ) -> TransactionalProducer: ...
+
+    def set_offsets(self, group_id: str, next_offsets: Mapping[Partition, int]) -> None:
+        """As Kafka's own tool does, for a group without members."""
+
+    def drop_before(self, partition: Partition, offset: int) -> None:
+        """As retention does."""
 
     def close(self) -> None: ...
 
@@ -176,11 +213,31 @@ class MemoryTransport:
             group_instance_id=group_instance_id,
         )
 
+    committed_reader = consumer
+
+    def transactional(
+        self, transactional_id: str, delivery_timeout_s: float = 30.0
+    ) -> MemoryTransactions:
+        return MemoryTransactions(self._broker, transactional_id=transactional_id)
+
+    def set_offsets(self, group_id: str, next_offsets: Mapping[Partition, int]) -> None:
+        with self._broker.changed:
+            self._broker.group(group_id).committed.update(
+                {p: Committed(offset, "") for p, offset in next_offsets.items()}
+            )
+
+    def drop_before(self, partition: Partition, offset: int) -> None:
+        with self._broker.changed:
+            self._broker.logs(partition.topic)[partition.number].drop_before(offset)
+
     def close(self) -> None:
         pass
 
 
 class KafkaTransport:
+    CLIENT: ClientName = "kafka-python"
+    ISOLATION_LEVEL = "isolation_level"
+
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._opened: list[Consumer | Producer] = []
@@ -222,6 +279,35 @@ class KafkaTransport:
         self._opened.append(consumer)
         return consumer
 
+    def committed_reader(
+        self, topic: str, group_id: str, listener: RebalanceListener | None = None
+    ) -> Consumer:
+        options: dict[str, Any] = {self.ISOLATION_LEVEL: "read_committed"}
+        return self.consumer(topic, group_id, listener, **options)
+
+    def transactional(
+        self, transactional_id: str, delivery_timeout_s: float = 30.0
+    ) -> TransactionalProducer:
+        producer = clients(self.CLIENT).transactional_producer(
+            bootstrap_servers=self._bootstrap_servers,
+            transactional_id=transactional_id,
+            delivery_timeout_s=delivery_timeout_s,
+        )
+        self._opened.append(producer)
+        return producer
+
+    def set_offsets(self, group_id: str, next_offsets: Mapping[Partition, int]) -> None:
+        offsets = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in next_offsets.items()
+        }
+        with _admin(self._bootstrap_servers) as admin:
+            admin.alter_group_offsets(group_id, offsets)
+
+    def drop_before(self, partition: Partition, offset: int) -> None:
+        with _admin(self._bootstrap_servers) as admin:
+            admin.delete_records({TopicPartition(*partition): offset})
+
     def close(self) -> None:
         for each in self._opened:
             each.close(5.0)
@@ -232,12 +318,21 @@ def make_topic(
 ) -> str:
     """Create a topic of a name that no other test uses."""
     topic = unique_name("topic")
-    configs = {} if max_message_bytes is None else {"max.message.bytes": max_message_bytes}
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
+    # Some tests write records of 1970, and Kafka drops what is a week old.
+    configs: dict[str, int] = {"retention.ms": -1}
+    if max_message_bytes is not None:
+        configs["max.message.bytes"] = max_message_bytes
+    with _admin(bootstrap_servers) as admin:
         admin.create_topics(
             [NewTopic(topic, n_partitions, replication_factor=1, topic_configs=configs)]
         )
+    return topic
+
+
+@contextmanager
+def _admin(bootstrap_servers: str) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        yield admin
     finally:
         admin.close()
-    return topic

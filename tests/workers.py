@@ -6,15 +6,19 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
 from pipeline.decode import Decoder
+from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.detector import Detector
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.health import Health
 from pipeline.incident import IncidentTracker
 from pipeline.metrics import WorkerMetrics
+from pipeline.note import NoteCodec
+from pipeline.reach import Reach
 from pipeline.records import Message
+from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer
-from pipeline.steps import Steps
+from pipeline.steps import Steps, n_readings_needed
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.trigger import IncidentRule
 from pipeline.units import Units
@@ -38,24 +42,34 @@ class Setup:
         max_units: int = 100,
         max_records: int = 50,
         commit_interval_s: float = 0.0,
+        unit_idle_s: float = 86_400.0,
+        max_note_bytes: int = 4_000,
+        max_replay_records: int = 1_000_000,
+        delivery: Delivery | None = None,
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
         self.health = Health(max_turn_s=60.0, now_s=0.0)
         self.scorer = Scorer(detector, torch.device("cpu"))
+        rule = IncidentRule(2, 3, 5)
         self.worker = Worker(
             steps=Steps(
                 decoder=Decoder(detector.sensors, 1_000_000, max_ahead_s=np.inf),
                 units=Units(max_units),
                 windows=SlidingWindows(detector.window, len(detector.sensors)),
+                reach=Reach(n_readings_needed(self.scorer, detector.window, rule)),
                 scorer=self.scorer,
-                incidents=IncidentTracker(IncidentRule(2, 3, 5)),
+                incidents=IncidentTracker(rule),
                 alerts=AlertEncoder(
                     "alerts", detector.sensors, DetectorPart("pumps", "sha256:0"), 3
                 ),
             ),
+            recovery=Recovery(
+                NoteCodec("sha256:0", len(detector.sensors), 3, max_note_bytes),
+                max_replay_records,
+            ),
             connect=self._connect,
-            producer=MemoryProducer(broker),
+            delivery=delivery or AtLeastOnce(MemoryProducer(broker)),
             dead_letters_topic="readings.dead",
             limit=RejectionLimit(max_fraction, min_records=10, period_s=60.0),
             metrics=WorkerMetrics(self.registry),
@@ -63,6 +77,7 @@ class Setup:
             max_records=max_records,
             poll_timeout_s=0.0,
             commit_interval_s=commit_interval_s,
+            unit_idle_s=unit_idle_s,
         )
 
     def _connect(self, listener: object) -> MemoryConsumer:

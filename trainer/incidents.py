@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
@@ -87,6 +89,10 @@ def read_alerts(path: Path, digest: str) -> AlertLog:
     return log
 
 
+NO_RESTART = np.zeros(1, dtype=np.int64)
+"""From where the unit would be read again: a file is read once."""
+
+
 class UnitIncidents:
     """Follows one unit's scores by the worker's own steps, and keeps the alerts of it."""
 
@@ -98,7 +104,7 @@ class UnitIncidents:
 
     def add(self, readings: Readings, windows: LiveWindows, scores: Scores) -> None:
         """Take the unit's next readings, the windows they completed, and those' scores."""
-        events = self._tracker.update(readings, windows, scores, n_rows=1).events
+        events = self._tracker.update(readings, windows, scores, NO_RESTART).events
         for message in self._encoder.encode(events):
             self._log.add(decode(message.value or b""))
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from pipeline.detector.network import Network, NetworkShape, mean_squared, network_input
+from pipeline.detector.rows import by_row
 from pipeline.detector.stacked import StackedLinear
 
 KERNEL = 3
@@ -91,8 +92,8 @@ class ConvolutionalAutoencoder(Network):
     def _encoded(self, x_MBTF: Tensor) -> Tensor:
         padding = (0, 0, self._n_rows_before, N_ROWS_BEYOND)
         x_MBTF = nn.functional.pad(network_input(x_MBTF), padding)
-        fine_MBTC = nn.functional.gelu(self.down_first(x_MBTF))
-        coarse_MBTC = nn.functional.gelu(self.down_second(fine_MBTC))
+        fine_MBTC = by_row(nn.functional.gelu, self.down_first(x_MBTF))
+        coarse_MBTC = by_row(nn.functional.gelu, self.down_second(fine_MBTC))
         latent_MBL: Tensor = self.to_latent(coarse_MBTC.flatten(2))
         return latent_MBL
 
@@ -100,10 +101,12 @@ class ConvolutionalAutoencoder(Network):
         """The rows of the newest coarse steps, as many as are given."""
         n_members, n_windows, n_values = coarse_MBC.shape
         n_channels = self._n_coarse_channels
-        coarse_MBTC = nn.functional.gelu(coarse_MBC).reshape(
+        coarse_MBTC = by_row(nn.functional.gelu, coarse_MBC).reshape(
             n_members, n_windows, n_values // n_channels, n_channels
         )
-        fine_MBTC = nn.functional.gelu(_two_steps_of_one(self.up_second(coarse_MBTC)))
+        fine_MBTC = by_row(
+            nn.functional.gelu, _two_steps_of_one(self.up_second(coarse_MBTC))
+        )
         return _two_steps_of_one(self.up_first(fine_MBTC))
 
 

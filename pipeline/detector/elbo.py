@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.detector.network import Network
 from pipeline.detector.residual import mean_newest
+from pipeline.detector.rows import mean_of
 from pipeline.detector.scoring import Measured, Surprise
 from pipeline.detector.variational import VariationalAutoencoder
 from pipeline.errors import DetectorError
@@ -52,7 +53,7 @@ class ElboScoring:
             kl_B = elbo.kl_B if self.has_kl else torch.zeros_like(elbo.kl_B)
             parts.append(torch.cat([elbo.sensor_BF, kl_B[:, None]], dim=1))
         newest_BF = mean_newest(networks, x_BTF, observed_BTF)
-        return Measured(torch.stack(parts).mean(dim=0), newest_BF)
+        return Measured(mean_of(parts), newest_BF)
 
     def surprise(
         self, flat_MC: FloatArray, position_B: IntArray, n_before_B: IntArray

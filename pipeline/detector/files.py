@@ -14,6 +14,8 @@ NAMES = (MANIFEST, WEIGHTS, GOLDEN, REFERENCE)
 
 MAX_MANIFEST_BYTES = 16 * 2**20
 MAX_TENSORS_BYTES = 2 * 2**30
+MAX_GOLDEN_BYTES = 256 * 2**20
+"""They are scored when they are loaded, which takes several times as much."""
 MAX_REFERENCE_BYTES = 4 * 2**20
 """Of the values alone; the file's header adds less than `MAX_HEADER_BYTES`."""
 MAX_HEADER_BYTES = 4096

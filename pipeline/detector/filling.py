@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.detector.network import Network
+from pipeline.detector.rows import mean_of, padded
 
 
 def filled(x_BTF: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,13 +82,12 @@ def with_silent_sensors(
         observed_BTF: 1.0 where measured.
     """
     silent_BF = (observed_BTF == 0.0).all(dim=1)
-    rows_B = silent_BF.any(dim=1)
-    if not rows_B.any():
+    rows_P = silent_BF.any(dim=1).nonzero()[:, 0]
+    if not len(rows_P):
         return x_BTF
-    partial_BTF = x_BTF[rows_B]
-    means = [network.reconstruct(partial_BTF[None]).mean(dim=0) for network in networks]
+    partial_1PTF = x_BTF[padded(rows_P)][None]
+    means = [mean_of(network.reconstruct(partial_1PTF).unbind()) for network in networks]
+    mean_PTF = mean_of(means)[: len(rows_P)]
     filled_BTF = x_BTF.clone()
-    filled_BTF[rows_B] = torch.where(
-        silent_BF[rows_B][:, None], torch.stack(means).mean(dim=0), partial_BTF
-    )
+    filled_BTF[rows_P] = torch.where(silent_BF[rows_P, None], mean_PTF, x_BTF[rows_P])
     return filled_BTF

@@ -15,6 +15,7 @@ from pipeline.detector.families import FAMILIES, VARIATIONAL
 from pipeline.detector.files import (
     GOLDEN,
     MANIFEST,
+    MAX_GOLDEN_BYTES,
     MAX_HEADER_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_REFERENCE_BYTES,
@@ -27,6 +28,7 @@ from pipeline.detector.files import (
 from pipeline.detector.manifest import ElboPart, FilePart, Manifest
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scoring import Scoring
+from pipeline.detector.strict import check_tensors_header, shown
 from pipeline.detector.weights import UNREADABLE
 from pipeline.errors import DetectorError, one_line
 from pipeline.records import FloatArray
@@ -106,9 +108,9 @@ def _loaded(folder: Path, text: bytes) -> LoadedDetector:
         if part.family not in FAMILIES:
             raise DetectorError(
                 f"{folder}: expected a model family of {sorted(FAMILIES)}, "
-                f"got {part.family!r}; a newer version wrote it"
+                f"got {shown(part.family)}; a newer version wrote it"
             )
-    golden = _verified(folder, GOLDEN, manifest.golden)
+    golden = _verified(folder, GOLDEN, manifest.golden, MAX_GOLDEN_BYTES)
     _check_name(folder, REFERENCE, manifest.reference)
     check_there(folder / REFERENCE)
     networks, scaling = weights.decode(
@@ -188,10 +190,11 @@ def _verified(
         raise DetectorError(
             f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged"
         )
+    check_tensors_header(folder / name, content)
     return content
 
 
 def _check_name(folder: Path, name: str, part: FilePart) -> None:
     # The name is ours, not the manifest's: a manifest cannot point outside its folder.
     if part.file != name:
-        raise DetectorError(f"{folder}: expected a file {name!r}, got {part.file!r}")
+        raise DetectorError(f"{folder}: expected a file {name!r}, got {shown(part.file)}")

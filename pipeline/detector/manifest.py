@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pipeline.errors import DetectorError, one_line
+from pipeline.detector.strict import refuse_repeated_names, shortened, shown
+from pipeline.errors import DetectorError
 
 SCHEMA_PREFIX = "detector/"
 SCHEMA = f"{SCHEMA_PREFIX}2"
@@ -172,7 +173,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if isinstance(self.score, ResidualPart):
             _check_residual(self.score, n_sensors)
         if unusable := [name for name in self.sensors if not is_sensor_name(name)]:
-            raise ValueError(f"{unusable} cannot be names of sensors")
+            raise ValueError(f"{shown(unusable)} cannot be names of sensors")
         n_over, n_last = self.incident.trigger
         if n_over > n_last:
             raise ValueError(f"trigger {n_over} of {n_last} can never be met")
@@ -234,17 +235,18 @@ def decode(text: bytes, where: str) -> Manifest:
     """
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
+        refuse_repeated_names(text, where)
         found_schema = fields.get("schema")
         if found_schema != SCHEMA:
             raise DetectorError(
-                f"{where}: expected schema {SCHEMA!r}, got {found_schema!r}; "
+                f"{where}: expected schema {SCHEMA!r}, got {shown(found_schema)}; "
                 "train the detector again with this version"
             )
         stated = fields.pop("digest", None)
         manifest = msgspec.convert(fields, Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DetectorError(
-            f"{where}: not a detector's manifest: {one_line(error)}"
+            f"{where}: not a detector's manifest: {shortened(error)}"
         ) from error
     if stated != digest(manifest):
         raise DetectorError(

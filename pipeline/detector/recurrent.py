@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.detector.network import Network, NetworkShape, mean_squared, network_input
+from pipeline.detector.rows import by_row
 from pipeline.detector.stacked import StackedLinear
 
 ROWS_PER_STEP = 4
@@ -32,12 +33,13 @@ class StackedGruCell(nn.Module):
         """The next state, shape (M, B, H), from what `from_input` makes of the input."""
         n_state = state_MBH.shape[2]
         gates_MBG = self.from_state(state_MBH)
-        opened_MBG = torch.sigmoid(
-            input_MBG[:, :, : 2 * n_state] + gates_MBG[:, :, : 2 * n_state]
+        opened_MBG = by_row(
+            torch.sigmoid, input_MBG[:, :, : 2 * n_state] + gates_MBG[:, :, : 2 * n_state]
         )
         reset_MBH, keep_MBH = opened_MBG.chunk(2, dim=2)
-        new_MBH = torch.tanh(
-            input_MBG[:, :, 2 * n_state :] + reset_MBH * gates_MBG[:, :, 2 * n_state :]
+        new_MBH = by_row(
+            torch.tanh,
+            input_MBG[:, :, 2 * n_state :] + reset_MBH * gates_MBG[:, :, 2 * n_state :],
         )
         return torch.lerp(new_MBH, state_MBH, keep_MBH)
 
@@ -92,7 +94,7 @@ class RecurrentAutoencoder(Network):
 
     def _newest_state(self, latent_MBL: Tensor) -> Tensor:
         """The decoder's first, shape (M, B, H)."""
-        return torch.tanh(self.to_state(latent_MBL))
+        return by_row(torch.tanh, self.to_state(latent_MBL))
 
     def _encoded(self, x_MBTF: Tensor) -> Tensor:
         rows_before = (0, 0, self._n_rows_before, 0)

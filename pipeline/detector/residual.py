@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.detector.filling import with_silent_sensors
 from pipeline.detector.network import Network
+from pipeline.detector.rows import mean_of
 from pipeline.detector.scoring import Measured, Surprise
 from pipeline.records import BoolArray, FloatArray, IntArray
 
@@ -132,8 +133,8 @@ def mean_newest(
     """The newest row as all members of all networks reconstruct it on average, (B, F)."""
     if observed_BTF is not None:
         x_BTF = with_silent_sensors(networks, x_BTF, observed_BTF)
-    means = [network.newest(x_BTF).mean(dim=0) for network in networks]
-    return torch.stack(means).mean(dim=0)
+    means = [mean_of(network.newest(x_BTF).unbind()) for network in networks]
+    return mean_of(means)
 
 
 def huber(z: FloatArray) -> FloatArray:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pipeline.detector.rows import by_row, product
+
 
 class StackedLinear(nn.Module):
     """M linear layers, each with weights of its own."""
@@ -20,11 +22,11 @@ class StackedLinear(nn.Module):
 
     def forward(self, x_MBI: Tensor) -> Tensor:
         """(M or 1, B, n_in) to (M, B, n_out)."""
-        return torch.matmul(x_MBI, self.weight) + self.bias
+        return product(x_MBI, self.weight, self.bias)
 
     def last_outputs(self, x_MBI: Tensor, n: int) -> Tensor:
         """The last `n` outputs alone, shape (M, B, n)."""
-        return torch.matmul(x_MBI, self.weight[:, :, -n:]) + self.bias[:, :, -n:]
+        return product(x_MBI, self.weight[:, :, -n:], self.bias[:, :, -n:])
 
 
 class DenseLayers(nn.Module):
@@ -37,9 +39,9 @@ class DenseLayers(nn.Module):
 
     def forward(self, x_MBI: Tensor) -> Tensor:
         """(M or 1, B, n_in) to (M, B, n_out)."""
-        result_MBO: Tensor = self.second(nn.functional.gelu(self.first(x_MBI)))
+        result_MBO: Tensor = self.second(by_row(nn.functional.gelu, self.first(x_MBI)))
         return result_MBO
 
     def last_outputs(self, x_MBI: Tensor, n: int) -> Tensor:
         """The last `n` outputs alone, shape (M, B, n)."""
-        return self.second.last_outputs(nn.functional.gelu(self.first(x_MBI)), n)
+        return self.second.last_outputs(by_row(nn.functional.gelu, self.first(x_MBI)), n)

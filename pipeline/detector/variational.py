@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.detector.network import Network, NetworkShape, network_input
+from pipeline.detector.rows import by_row, mean_of
 from pipeline.detector.stacked import DenseLayers
 
 N_SAMPLES = 8
@@ -102,18 +103,17 @@ class VariationalAutoencoder(Network):
     def negative_elbo(self, x_BTF: Tensor, observed_BTF: Tensor) -> NegativeElbo:
         """How improbable windows are. A function of each window alone: no randomness."""
         mean_MBL, log_variance_MBL = self.encode(x_BTF[None])
-        std_MBL = (0.5 * log_variance_MBL).exp()
+        std_MBL = by_row(torch.exp, 0.5 * log_variance_MBL)
         precision_MF = torch.exp(-self._log_variance())
-        sensor_BF = torch.zeros_like(x_BTF[:, 0])
-        n_terms = self.shape.n_members * N_SAMPLES
+        sensor_MBF = torch.zeros_like(mean_MBL[:, :, :1])
         for noise_ML in self.latent_noise_MSL.unbind(dim=1):
             mean_MBTF = self._decoded(mean_MBL + noise_ML[:, None] * std_MBL)
             squared_MBTF = (x_BTF - mean_MBTF).square() * observed_BTF
-            nll_MBF = 0.5 * squared_MBTF.sum(dim=2) * precision_MF[:, None]
-            sensor_BF += nll_MBF.sum(dim=0) / n_terms
+            sensor_MBF = sensor_MBF + squared_MBTF.sum(dim=2)
+        sensor_MBF = sensor_MBF * precision_MF[:, None] / (2 * N_SAMPLES)
         return NegativeElbo(
-            sensor_BF=sensor_BF * _made_up_for(observed_BTF)[:, None],
-            kl_B=_kl_to_prior(mean_MBL, log_variance_MBL).mean(dim=0),
+            sensor_BF=mean_of(sensor_MBF.unbind()) * _made_up_for(observed_BTF)[:, None],
+            kl_B=mean_of(_kl_to_prior(mean_MBL, log_variance_MBL).unbind()),
         )
 
     def _decoded(self, latent_MBL: Tensor) -> Tensor:
@@ -131,9 +131,8 @@ class VariationalAutoencoder(Network):
 
 def _kl_to_prior(mean_MBL: Tensor, log_variance_MBL: Tensor) -> Tensor:
     """KL divergence of each latent Gaussian from N(0, 1), in nats, shape (M, B)."""
-    return 0.5 * (mean_MBL.square() + log_variance_MBL.exp() - log_variance_MBL - 1.0).sum(
-        dim=2
-    )
+    variance_MBL = by_row(torch.exp, log_variance_MBL)
+    return 0.5 * (mean_MBL.square() + variance_MBL - log_variance_MBL - 1.0).sum(dim=2)
 
 
 MIN_OBSERVED_SHARE = 0.25

@@ -14,6 +14,7 @@ from pipeline.detector.manifest import Manifest, NetworkPart
 from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
+from pipeline.detector.strict import shown
 from pipeline.errors import DetectorError, one_line
 
 # What safetensors raises for content that is not its own, or of a type it does not know.
@@ -70,7 +71,7 @@ def decode(
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise DetectorError(
-                f"{folder}: the weights do not fit: expected {name!r} to be "
+                f"{folder}: the weights do not fit: expected {shown(name)} to be "
                 f"{expected.get(name)}, got {found.get(name)}"
             )
     pooled = Scaler(as_float32(manifest.scaler.mean), as_float32(manifest.scaler.scale))

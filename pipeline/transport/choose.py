@@ -1,10 +1,11 @@
 """Which client speaks to Kafka. Only the one that is asked for is imported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeAlias
 
 from pipeline.errors import InputError
-from pipeline.transport.base import Consumer, Producer
+from pipeline.transport.base import Consumer, Producer, TransactionalProducer
 
 ClientName: TypeAlias = Literal["kafka-python", "confluent"]
 
@@ -14,6 +15,9 @@ class Clients(NamedTuple):
 
     consumer: Callable[..., Consumer]
     producer: Callable[..., Producer]
+    transactional_producer: Callable[..., TransactionalProducer]
+    """Takes what `producer` takes, and a `transactional_id`. Its consumers must read what
+    is committed."""
 
 
 def clients(name: ClientName) -> Clients:
@@ -24,10 +28,20 @@ def clients(name: ClientName) -> Clients:
     """
     if name == "kafka-python":
         from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+        from pipeline.transport.kafka_python_transactions import KafkaPythonTransactions
 
-        return Clients(KafkaPythonConsumer, KafkaPythonProducer)
-    try:
+        return Clients(KafkaPythonConsumer, KafkaPythonProducer, KafkaPythonTransactions)
+    with _told_what_to_install():
         from pipeline.transport.confluent import ConfluentConsumer, ConfluentProducer
+        from pipeline.transport.confluent_transactions import ConfluentTransactions
+
+        return Clients(ConfluentConsumer, ConfluentProducer, ConfluentTransactions)
+
+
+@contextmanager
+def _told_what_to_install() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name != "confluent_kafka":
             raise
@@ -35,4 +49,3 @@ def clients(name: ClientName) -> Clients:
             "PIPELINE_KAFKA__CLIENT=confluent needs confluent-kafka: "
             "pip install 'sensor-anomaly-pipeline[fast]'"
         ) from error
-    return Clients(ConfluentConsumer, ConfluentProducer)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
-from pipeline.records import Message
+from pipeline.errors import TransportError
+from pipeline.records import Message, Partition
 
 T = TypeVar("T")
 
@@ -16,10 +17,34 @@ METADATA_MAX_AGE_S = 10.0
 # What a call with a time-out may take beyond it, for its own reason to come first.
 GRACE_S = 0.1
 
+# What is asked beside a rebalance, and can be done without, may take so long.
+ASK_TIMEOUT_S = 1.0
+
 # How often a topic that the broker may be creating is asked for.
 CHECK_INTERVAL_S = 0.1
 
+# Of notes in one request. Brokers write what comes at once as one batch, of up to 1 MiB by
+# default; with 300 partitions and notes of 4,000 bytes they answer UNKNOWN_SERVER_ERROR.
+MAX_NOTES_BYTES = 2**19
+
+NOTE_TOO_LARGE = (
+    "a note beside an offset is longer than the broker takes: "
+    "PIPELINE_KAFKA__MAX_METADATA_BYTES must not be above its offset.metadata.max.bytes"
+)
+
+
 NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
+
+
+class Fenced(TransportError):
+    """Another producer has our transactional id. To go on would be to fence that one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name}: another producer has this transactional id, or a transaction took "
+            "longer than the broker waits",
+            retriable=False,
+        )
 
 
 def on_a_thread(call: Callable[[], T], timeout_s: float | None = None) -> T:
@@ -64,6 +89,22 @@ def stretches(
         n_bytes += message_bytes
     if begin < len(messages):
         yield messages[begin:]
+
+
+def commit_parts(
+    next_offsets: Mapping[Partition, int], notes: Mapping[Partition, str]
+) -> Iterator[dict[Partition, int]]:
+    """Cut what is to be stored into parts that brokers take at once; one at least."""
+    part: dict[Partition, int] = {}
+    n_bytes = 0
+    for partition, offset in next_offsets.items():
+        note_bytes = len(notes.get(partition, ""))
+        if part and n_bytes + note_bytes > MAX_NOTES_BYTES:
+            yield part
+            part, n_bytes = {}, 0
+        part[partition] = offset
+        n_bytes += note_bytes
+    yield part
 
 
 def topics_of(messages: Sequence[Message], servers: str) -> str:

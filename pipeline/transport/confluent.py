@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,20 +11,21 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
-from pipeline.transport.base import RebalanceListener
-from pipeline.transport.client import GRACE_S, NO_OPTIONS, on_a_thread
+from pipeline.transport.base import NO_NOTES, Committed, RebalanceListener
+from pipeline.transport.client import GRACE_S, NO_OPTIONS, commit_parts, on_a_thread
 from pipeline.transport.confluent_assignment import Assignment
 from pipeline.transport.confluent_broken import UNREADABLE, describe_unreadable
 from pipeline.transport.confluent_client import (
     FETCHING,
     RETRIABLE,
-    commit,
     connected,
     translated,
     translated_errors,
 )
+from pipeline.transport.confluent_offsets import commit, committed, with_notes
 from pipeline.transport.confluent_producer import ConfluentProducer
 from pipeline.transport.confluent_records import as_records
+from pipeline.transport.transactions import not_a_member
 
 __all__ = ["ConfluentConsumer", "ConfluentProducer"]
 
@@ -85,7 +86,7 @@ class ConfluentConsumer:
         )
         session_timeout_s = min(session_timeout_s, max_poll_interval_s)
         self._topic = topic
-        self._assigned = Assignment(listener)
+        self._assigned = Assignment(listener, on_gone=self._drop_held)
         self._held: list[Any] = []
         self._unreadable: TransportError | None = None
         self._closed = False
@@ -131,12 +132,13 @@ class ConfluentConsumer:
         while True:
             if self._unreadable is not None:
                 raise self._unreadable
-            messages = self._messages(n_most, deadline_s)
+            self._hold(n_most, deadline_s)
             if self._assigned.has_changed:
                 self._assigned.has_changed = False
-                self._keep(messages)
+                self._drop_held()
                 self._assigned.raise_failure()
                 return Records([], {})
+            messages, self._held = self._held[:n_most], self._held[n_most:]
             records = self._records(messages)
             if records.records or time.monotonic() >= deadline_s:
                 return records
@@ -145,24 +147,61 @@ class ConfluentConsumer:
         self._refuse_if_closed()
         with translated_errors(self._name):
             # One at most: librdkafka fetches no more than it may hold.
-            messages = self._client.consume(1, 0.0)
-        self._held = self._ours(self._held + messages)
+            self._fetch(1, 0.0)
+        self._drop_held()
         self._assigned.raise_failure()
 
-    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        timeout_s: float,
+        notes: Mapping[Partition, str] = NO_NOTES,
+    ) -> None:
+        self._refuse_foreign(next_offsets)
+        deadline_s = time.monotonic() + timeout_s
+        with translated_errors(self._name):
+            for part in commit_parts(next_offsets, notes):
+                remaining_s = max(0.0, deadline_s - time.monotonic())
+                commit(self._client, self._name, part, remaining_s, notes)
+
+    def in_transaction(
+        self, next_offsets: Mapping[Partition, int], notes: Mapping[Partition, str]
+    ) -> tuple[list[Any], Any]:
+        """What a producer needs to store these with its transaction: them, and who we are.
+
+        Raises:
+            TransportError: as `commit` does.
+        """
+        self._refuse_foreign(next_offsets)
+        with translated_errors(self._name):
+            member_id = self._client.memberid()
+            member = self._client.consumer_group_metadata()
+            # Of one that is nobody now the broker takes what it gets.
+            if not member_id or member_id != self._client.memberid():
+                raise not_a_member(self._name)
+        parts = commit_parts(next_offsets, notes)
+        return [with_notes(part, notes) for part in parts], member
+
+    def _refuse_foreign(self, partitions: Collection[Partition]) -> None:
         self._refuse_if_closed()
         # Kafka checks that the member is in the group, not that the partition is the
         # member's: without this, a late commit would rewind the new owner's.
         ours = self._assigned.partitions | self._assigned.revoking
-        if foreign := sorted(next_offsets.keys() - ours):
+        if foreign := sorted(set(partitions) - ours):
             raise TransportError(
                 f"{self._name}: cannot commit {', '.join(map(str, foreign))}: "
                 "reassigned to another member",
                 retriable=False,
             )
-        if next_offsets:
-            with translated_errors(self._name):
-                commit(self._client, self._name, next_offsets, max(0.0, timeout_s))
+
+    def committed(
+        self, partitions: Collection[Partition], timeout_s: float
+    ) -> Mapping[Partition, Committed]:
+        with translated_errors(self._name):
+            return committed(self._client, partitions, max(0.0, timeout_s))
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        self._assigned.seek(partition, offset)
 
     def assignment(self) -> frozenset[Partition]:
         return self._assigned.partitions
@@ -188,26 +227,31 @@ class ConfluentConsumer:
         if self._closed:
             raise TransportError(f"{self._name}: consumer is closed", retriable=False)
 
-    def _messages(self, n_most: int, deadline_s: float) -> list[Any]:
-        """Up to `n_most` messages, errors among them; waits for the first, if it has to."""
-        if self._held:
-            held, self._held = self._held[:n_most], self._held[n_most:]
-            return held
-        messages: list[Any]
-        with translated_errors(self._name):
-            messages = self._client.consume(n_most, 0.0)
-            wait_s = min(MAX_WAIT_S, deadline_s - time.monotonic())
-            if messages or self._assigned.has_changed or wait_s <= 0:
-                return messages
-            # For one alone: given more to fetch it waits for all of them, to the end.
-            messages = self._client.consume(1, wait_s)
-            if messages and n_most > 1 and not self._assigned.has_changed:
-                messages += self._client.consume(n_most - 1, 0.0)
-        return messages
+    def _hold(self, n_most: int, deadline_s: float) -> None:
+        """Have up to `n_most` messages, errors among them; waits for the first, if need be.
 
-    def _keep(self, messages: list[Any]) -> None:
-        """For the next poll, less what was read of partitions that are gone."""
-        self._held = self._ours(messages + self._held)
+        In vain if partitions come or go meanwhile.
+        """
+        if self._held:
+            return
+        with translated_errors(self._name):
+            self._fetch(n_most, 0.0)
+            wait_s = min(MAX_WAIT_S, deadline_s - time.monotonic())
+            if self._held or self._assigned.has_changed or wait_s <= 0:
+                return
+            # For one alone: given more to fetch it waits for all of them, to the end.
+            self._fetch(1, wait_s)
+            if self._held and n_most > 1 and not self._assigned.has_changed:
+                self._fetch(n_most - 1, 0.0)
+
+    def _fetch(self, n_most: int, timeout_s: float) -> None:
+        messages = self._client.consume(n_most, timeout_s)
+        # Looked up only now: of partitions that went meanwhile nothing is held any more.
+        self._held = self._held + messages
+
+    def _drop_held(self) -> None:
+        """At once, when partitions go: they may be back with the next call, elsewhere."""
+        self._held = self._ours(self._held)
 
     def _ours(self, messages: list[Any]) -> list[Any]:
         """Less what is of partitions that are not ours any more."""
@@ -250,7 +294,7 @@ class ConfluentConsumer:
                     raise self._unreadable
                 return records
             elif error.code() not in RETRIABLE | {KafkaError._MAX_POLL_EXCEEDED}:
-                self._keep(records + messages[index + 1 :])
+                self._held = records + messages[index + 1 :] + self._held
                 raise translated(self._name, error)
         return records
 

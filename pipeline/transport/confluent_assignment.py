@@ -4,24 +4,31 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline.records import Partition
 from pipeline.transport.base import RebalanceListener
-
-ASK_TIMEOUT_S = 1.0
+from pipeline.transport.client import ASK_TIMEOUT_S
+from pipeline.transport.confluent_offsets import committed, log_begins
 
 
 class Assignment:
     """Takes librdkafka's rebalance callbacks and tells a `RebalanceListener`.
 
     They come from within `consume`, on the thread that called it; that a commit there
-    waits for its answer is allowed. Each callback gives librdkafka no answer of its own,
-    so that confluent-kafka gives the usual one once it has returned.
+    waits for its answer is allowed. A callback that gives librdkafka no answer of its own
+    has confluent-kafka give the usual one once it has returned.
     """
 
-    def __init__(self, listener: RebalanceListener | None) -> None:
+    def __init__(
+        self, listener: RebalanceListener | None, on_gone: Callable[[], object]
+    ) -> None:
+        """Args:
+        listener: who is told.
+        on_gone: called at once when `partitions` are fewer.
+        """
         self._listener = listener
+        self._on_gone = on_gone
         self._failure: BaseException | None = None
         self.closing = False
         self.has_changed = False
@@ -29,6 +36,7 @@ class Assignment:
         self.partitions: frozenset[Partition] = frozenset()
         self.positions: dict[Partition, int] = {}
         """How far each was read; those of which that is known."""
+        self._sought: dict[Partition, int] = {}
         self.revoking: frozenset[Partition] = frozenset()
         """No longer among `partitions`, and still ours until the listener returns."""
 
@@ -36,14 +44,33 @@ class Assignment:
         new = _partitions(assigned)
         self.partitions |= new
         self.has_changed |= bool(new)
-        # Where reading begins is nowhere to be had until a record has come, and of a quiet
-        # partition none does; the lag of one is known all the same.
-        with suppress(KafkaException):
-            for each in client.committed(list(assigned), timeout=ASK_TIMEOUT_S):
-                if each.offset >= 0:
-                    self.positions[Partition(each.topic, each.partition)] = each.offset
+        self._sought.clear()
         if self._listener is not None:
             self._tell(self._listener.on_assigned, new)
+        # Where reading begins is nowhere to be had until a record has come, and of a quiet
+        # partition none does; the lag of one is known all the same.
+        unsought = new - self._sought.keys()
+        with suppress(KafkaException):
+            for partition, stored in committed(client, unsought, ASK_TIMEOUT_S).items():
+                self.positions[partition] = stored.next_offset
+        if self._sought:
+            self._begin_at_sought(client, unsought)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Begin there. For the listener, while it is told of partitions."""
+        self._sought[partition] = offset
+
+    def _begin_at_sought(self, client: Any, unsought: Collection[Partition]) -> None:
+        # `auto.offset.reset` may have a new group begin at the end, and would skip to there
+        # from before the start. Only without an answer it decides.
+        with suppress(KafkaException):
+            for partition, begin in log_begins(client, self._sought, ASK_TIMEOUT_S).items():
+                self._sought[partition] = max(begin, self._sought[partition])
+        self.positions.update(self._sought)
+        client.incremental_assign(
+            [TopicPartition(*partition) for partition in unsought]
+            + [TopicPartition(*partition, at) for partition, at in self._sought.items()]
+        )
 
     def on_revoke(self, client: Any, revoked: Collection[Any]) -> None:
         if not client.memberid():
@@ -72,6 +99,7 @@ class Assignment:
         self.has_changed |= bool(gone)
         for partition in gone:
             self.positions.pop(partition, None)
+        self._on_gone()
 
     def raise_failure(self) -> None:
         """Raise what the listener raised, if it did, as it was."""

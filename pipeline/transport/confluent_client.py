@@ -5,11 +5,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.errors import InputError, MessageTooLarge, TransportError, one_line
-from pipeline.records import Partition
-from pipeline.transport.client import GRACE_S, METADATA_MAX_AGE_S, on_a_thread
+from pipeline.transport.client import (
+    GRACE_S,
+    METADATA_MAX_AGE_S,
+    NOTE_TOO_LARGE,
+    Fenced,
+    on_a_thread,
+)
 
 # A broker that is back is found again within this time.
 MAX_RECONNECT_S = 1.0
@@ -18,6 +23,13 @@ MAX_RECONNECT_S = 1.0
 LOGGER = logging.getLogger("kafka.confluent")
 
 NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})
+FENCED_CODES = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 # librdkafka says of few errors whether they pass. These do, as the same do to kafka-python.
@@ -156,6 +168,10 @@ def translated(name: str, error: KafkaError) -> TransportError:
     code = error.code()
     if code in TOO_LARGE:
         return MessageTooLarge(f"{name}: message too large: {one_line(error.str())}")
+    if code == KafkaError.OFFSET_METADATA_TOO_LARGE:
+        return TransportError(f"{name}: {NOTE_TOO_LARGE}", retriable=False)
+    if code in FENCED_CODES:
+        return Fenced(name)
     if code == KafkaError.FENCED_INSTANCE_ID:
         return TransportError(
             f"{name}: another consumer has this group_instance_id; each needs its own",
@@ -164,36 +180,6 @@ def translated(name: str, error: KafkaError) -> TransportError:
     return TransportError(
         f"{name}: {error.name()}: {one_line(error.str())}", retriable=code in RETRIABLE
     )
-
-
-def commit(
-    client: Any, name: str, next_offsets: Mapping[Partition, int], timeout_s: float
-) -> None:
-    """Store offsets of a group that `client` is a member of; `name` is for errors.
-
-    Raises:
-        KafkaException, TransportError: as `Consumer.commit` says.
-    """
-    offsets = [TopicPartition(*p, offset) for p, offset in next_offsets.items()]
-    asked = [TopicPartition(*partition) for partition in next_offsets]
-    # A commit that waits for its answer takes no time-out, and while it waits every other
-    # call does, on whatever thread. Asking what is stored takes one, and the broker answers
-    # that after the commit.
-    client.commit(offsets=offsets, asynchronous=True)
-    try:
-        stored = client.committed(asked, timeout=timeout_s)
-    except KafkaException as error:
-        if error.args[0].code() not in NO_ANSWER:
-            raise
-        raise TransportError(
-            f"{name}: a commit was not answered within {timeout_s:g} s", retriable=True
-        ) from error
-    if [each.offset for each in stored] == list(next_offsets.values()):
-        return
-    # The broker answers, and has refused: once more, for its reason.
-    for each in client.commit(offsets=offsets, asynchronous=False):
-        if each.error is not None:
-            raise translated(name, each.error)
 
 
 def _text(error: Exception) -> str:

@@ -95,12 +95,19 @@ class ConfluentProducer:
             "delivery_timeout_ms": round(give_up_s * 1000),
             "request_timeout_ms": round(give_up_s / 2 * 1000),
             "delivery_report_only_error": True,
+            **self._more_options(),
         }
         self._client: Any = self._connect(connect_timeout_s)
         self._closed = False
 
+    def _more_options(self) -> Mapping[str, object]:
+        return NO_OPTIONS
+
     def send(self, messages: Sequence[Message]) -> None:
-        deadline_s = time.monotonic() + self._delivery_timeout_s - self._discard_timeout_s
+        now_s = time.monotonic()
+        self._send(messages, now_s + self._delivery_timeout_s - self._discard_timeout_s)
+
+    def _send(self, messages: Sequence[Message], deadline_s: float) -> None:
         self._open_client(deadline_s)
         name = topics_of(messages, self._servers)
         try:

@@ -9,10 +9,13 @@ import kafka
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
+    InvalidProducerEpochError,
     KafkaConfigurationError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    OffsetMetadataTooLargeError,
+    ProducerFencedError,
     RebalanceInProgressError,
     RecordListTooLargeError,
 )
@@ -22,7 +25,7 @@ from kafka.net.compat import KafkaNetClient
 from pipeline.errors import InputError, MessageTooLarge, TransportError
 from pipeline.records import Partition
 from pipeline.transport.base import RebalanceListener
-from pipeline.transport.client import on_a_thread
+from pipeline.transport.client import NOTE_TOO_LARGE, Fenced, on_a_thread
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
@@ -93,12 +96,19 @@ def translated_errors(name: str) -> Iterator[None]:
         yield
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise MessageTooLarge(f"{name}: message too large: {error}") from error
+    except OffsetMetadataTooLargeError as error:
+        raise TransportError(f"{name}: {NOTE_TOO_LARGE}", retriable=False) from error
+    except (ProducerFencedError, InvalidProducerEpochError) as error:
+        raise Fenced(name) from error
     except FencedInstanceIdError as error:
         raise TransportError(
             f"{name}: another consumer has this group_instance_id; each needs its own",
             retriable=False,
         ) from error
     except KafkaError as error:
+        # Of offsets that go with a transaction kafka-python says no more.
+        if OffsetMetadataTooLargeError.__name__ in str(error):
+            raise TransportError(f"{name}: {NOTE_TOO_LARGE}", retriable=False) from error
         raise TransportError(f"{name}: {error}", retriable=_is_retriable(error)) from error
     except OSError as error:
         detail = str(error) or "no answer in time"
@@ -126,13 +136,17 @@ class ListenerBridge(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc
         self._listener = listener
         self._failure: BaseException | None = None
         self.call_on_loop: Callable[..., object]
+        self.before_assigned: Callable[[], object]
+        self.after_assigned: Callable[[], object]
+        self.after_lost: Callable[[], object]
         self.closing = False
         self.revoking: frozenset[Partition] = frozenset()
         """Taken from the assignment, and still ours until the listener returns."""
 
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        self.before_assigned()
         if self._listener is not None:
-            await self._call(self._listener.on_assigned, _partitions(assigned))
+            await self._call(self._assign, _partitions(assigned))
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
         if self._listener is not None and not self.closing:
@@ -145,12 +159,18 @@ class ListenerBridge(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc
     async def on_partitions_lost(self, lost: Collection[Any]) -> None:
         if self._listener is not None and not self.closing:
             await self._call(self._listener.on_lost, _partitions(lost))
+        self.after_lost()
 
     def raise_failure(self) -> None:
         """Raise what the listener raised, if it did, as it was."""
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    def _assign(self, assigned: Collection[Partition]) -> None:
+        if self._listener is not None:
+            self._listener.on_assigned(assigned)
+            self.after_assigned()
 
     async def _call(
         self,

@@ -1,31 +1,41 @@
 """Kafka through kafka-python. No package but this one imports `kafka`."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import kafka
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaTimeoutError
 
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
-from pipeline.transport.base import RebalanceListener
+from pipeline.transport.base import NO_NOTES, Committed, RebalanceListener
 from pipeline.transport.client import (
+    ASK_TIMEOUT_S,
     GRACE_S,
     METADATA_MAX_AGE_S,
     NO_OPTIONS,
+    commit_parts,
     on_a_thread,
 )
 from pipeline.transport.kafka_client import ListenerBridge, connected, translated_errors
+from pipeline.transport.kafka_mended import claim_nothing, goes_on_joining, mend
 from pipeline.transport.kafka_python_producer import KafkaPythonProducer
 from pipeline.transport.kafka_records import PartitionRecords, UnreadableBatch
+from pipeline.transport.transactions import not_a_member
 
 __all__ = ["KafkaPythonConsumer", "KafkaPythonProducer"]
 
 # Shortest wait of a poll while the group is being joined: less might never join it.
 MIN_JOIN_WAIT_S = 0.1
+
+# Between a poll that failed and the next one.
+RETRY_S = 0.1
 
 
 class KafkaPythonConsumer:
@@ -90,8 +100,12 @@ class KafkaPythonConsumer:
             metadata_max_age_ms=round(METADATA_MAX_AGE_S * 1000),
         )
         self._bridge.call_on_loop = self._client._manager.call_soon
+        self._bridge.before_assigned = self._forget_earlier
+        self._bridge.after_assigned = self._begin_within_logs
+        self._bridge.after_lost = partial(claim_nothing, self._client)
+        self._sought: dict[Any, int] = {}
         self._client._fetcher.PartitionRecords = PartitionRecords
-        _look_before_sleeping(self._client._fetcher)
+        mend(self._client)
         try:
             self._client.subscribe([topic], listener=self._bridge)
         except (TypeError, ValueError) as error:
@@ -99,17 +113,16 @@ class KafkaPythonConsumer:
             raise InputError(f"{self._name}: {error}") from error
 
     def poll(self, max_records: int, timeout_s: float) -> Records:
-        if self._goes_on_joining():
+        if goes_on_joining(self._client):
             timeout_s = max(timeout_s, MIN_JOIN_WAIT_S)
         try:
             with translated_errors(self._name):
                 records_by_partition = self._client.poll(
                     timeout_ms=timeout_s * 1000, max_records=max_records
                 )
-        except TransportError:
-            # A listener's own exception is the worker's, not Kafka's.
-            self._bridge.raise_failure()
-            raise
+        except TransportError as error:
+            self._wait_out(error)
+            return Records([], {})
         except UnreadableBatch as error:
             topic, number = error.partition
             raise TransportError(
@@ -126,28 +139,52 @@ class KafkaPythonConsumer:
             },
         )
 
-    def _goes_on_joining(self) -> bool:
-        """Whether the group has yet to be joined. Sees to it that it will be.
-
-        kafka-python 3.0 forgets a join that outlives one poll, if it was new metadata
-        (a topic or partitions created later) that asked for it: no record would ever
-        come again. It also starts over with one that ends between two polls.
-        """
-        coordinator = self._client._coordinator
-        if coordinator._join_task is not None:
-            coordinator.request_rejoin()
-        return bool(coordinator.need_rejoin())
-
     def keep_alive(self) -> None:
-        timeout_s = MIN_JOIN_WAIT_S if self._goes_on_joining() else 0.0
+        timeout_s = MIN_JOIN_WAIT_S if goes_on_joining(self._client) else 0.0
         try:
             with translated_errors(self._name):
                 self._client._coordinator.poll(timeout_ms=timeout_s * 1000)
-        except TransportError:
-            self._bridge.raise_failure()
-            raise
+        except TransportError as error:
+            self._wait_out(error)
 
-    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+    def _wait_out(self, error: TransportError) -> None:
+        """Return after a while if the next poll may succeed where this one did not."""
+        # A listener's own exception is the worker's, not Kafka's.
+        self._bridge.raise_failure()
+        if not error.retriable:
+            raise error
+        time.sleep(RETRY_S)
+
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        timeout_s: float,
+        notes: Mapping[Partition, str] = NO_NOTES,
+    ) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        parts = self._offsets(next_offsets, notes)
+        for offsets in parts:
+            commit = partial(self._client.commit, offsets)
+            self._ask("a commit", commit, deadline_s - time.monotonic())
+
+    def in_transaction(
+        self, next_offsets: Mapping[Partition, int], notes: Mapping[Partition, str]
+    ) -> tuple[list[Any], Any]:
+        """What a producer needs to store these with its transaction: them, and who we are.
+
+        Raises:
+            TransportError: as `commit` does.
+        """
+        offsets = self._offsets(next_offsets, notes)
+        member = self._client.group_metadata()
+        # Of one that is nobody now the broker takes what it gets.
+        if member.state is not MemberState.STABLE or member.generation_id < 0:
+            raise not_a_member(self._name)
+        return offsets, member
+
+    def _offsets(
+        self, next_offsets: Mapping[Partition, int], notes: Mapping[Partition, str]
+    ) -> list[Any]:
         # Kafka checks that the member is in the group, not that the partition is the
         # member's: without this, a late commit would rewind the new owner's.
         ours = self.assignment() | self._bridge.revoking
@@ -157,20 +194,73 @@ class KafkaPythonConsumer:
                 "reassigned to another member",
                 retriable=False,
             )
-        offsets = {
-            kafka.TopicPartition(*partition): kafka.OffsetAndMetadata(offset, "", -1)
-            for partition, offset in next_offsets.items()
+        return [
+            {
+                kafka.TopicPartition(*p): kafka.OffsetAndMetadata(
+                    offset, notes.get(p, ""), -1
+                )
+                for p, offset in part.items()
+            }
+            for part in commit_parts(next_offsets, notes)
+        ]
+
+    def committed(
+        self, partitions: Collection[Partition], timeout_s: float
+    ) -> Mapping[Partition, Committed]:
+        asked = [kafka.TopicPartition(*partition) for partition in partitions]
+        # The client's own `committed` asks for one partition.
+        fetch = self._client._coordinator.fetch_committed_offsets
+        stored = self._ask(
+            "what is committed", lambda timeout_ms: fetch(asked, timeout_ms), timeout_s
+        )
+        return {
+            # librdkafka sends the end of its strings, too.
+            Partition(*topic_partition): Committed(
+                each.offset, (each.metadata or "").rstrip("\0")
+            )
+            for topic_partition, each in stored.items()
         }
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        topic_partition = kafka.TopicPartition(*partition)
+        self._client.seek(topic_partition, offset)
+        self._sought[topic_partition] = offset
+
+    def _forget_earlier(self) -> None:
+        # An answer that kafka-python did not wait for it gives to whoever asks next, even
+        # if the partitions have been another member's since.
+        self._client._coordinator._offset_fetch_futures.clear()
+        self._sought.clear()
+
+    def _begin_within_logs(self) -> None:
+        """Begin at the start where what was sought is gone, whatever a new group does."""
+        sought = self._sought
+        if not sought:
+            return
+        # Without an answer, what the broker says to the first fetch has to do.
+        with suppress(TransportError):
+            begins = self._ask(
+                "where logs begin",
+                lambda timeout_ms: self._client.beginning_offsets(list(sought), timeout_ms),
+                ASK_TIMEOUT_S,
+            )
+            for topic_partition, begin in begins.items():
+                if begin > sought[topic_partition]:
+                    self._client.seek(topic_partition, begin)
+
+    def _ask(self, what: str, call: Callable[[float], Any], timeout_s: float) -> Any:
+        """What `call`, given its time-out in ms, returns.
+
+        Raises:
+            TransportError: it raised; or, and that is retriable, it took longer.
+        """
         timeout_s = max(0.0, timeout_s)
         with translated_errors(self._name):
             try:
-                on_a_thread(
-                    lambda: self._client.commit(offsets, timeout_ms=timeout_s * 1000),
-                    timeout_s + GRACE_S,
-                )
+                return on_a_thread(lambda: call(timeout_s * 1000), timeout_s + GRACE_S)
             except (KafkaTimeoutError, TimeoutError) as error:
                 raise TransportError(
-                    f"{self._name}: a commit was not answered within {timeout_s:g} s",
+                    f"{self._name}: {what} was not answered within {timeout_s:.3g} s",
                     retriable=True,
                 ) from error
 
@@ -195,23 +285,3 @@ class KafkaPythonConsumer:
                 lambda: self._client.close(autocommit=False, timeout_ms=timeout_ms),
                 timeout_ms / 1000 + GRACE_S,
             )
-
-
-def _look_before_sleeping(fetcher: Any) -> None:
-    """Spare polls 0.1 s of sleep beside records that have come.
-
-    kafka-python 3.0 looks for records, forgets what fetches are done, and sleeps if none is
-    left: one that was done in between has brought records. At 5,000 readings/s more than
-    one alert in a hundred waited for that.
-    """
-    fetch_records = fetcher.fetch_records
-
-    def fetch(max_records: int, *, update_offsets: bool, timeout_ms: float) -> Any:
-        records, is_idle = fetch_records(
-            max_records, update_offsets=update_offsets, timeout_ms=timeout_ms
-        )
-        if is_idle and not records:
-            records, _ = fetcher.fetched_records(max_records, update_offsets=update_offsets)
-        return records, is_idle and not records
-
-    fetcher.fetch_records = fetch

@@ -83,13 +83,19 @@ class KafkaPythonProducer:
             "max_block_ms": round(give_up_s * 1000),
             "max_request_size": max_message_bytes,
             "metadata_max_age_ms": round(METADATA_MAX_AGE_S * 1000),
+            **self._more_options(),
         }
         self._client: Any = self._connect(connect_timeout_s)
         self._closed = False
 
+    def _more_options(self) -> Mapping[str, object]:
+        return NO_OPTIONS
+
     def send(self, messages: Sequence[Message]) -> None:
         now_s = time.monotonic()
-        deadline_s = now_s + self._delivery_timeout_s - self._discard_timeout_s
+        self._send(messages, now_s + self._delivery_timeout_s - self._discard_timeout_s)
+
+    def _send(self, messages: Sequence[Message], deadline_s: float) -> None:
         client = self._open_client(deadline_s)
         if not messages:
             return

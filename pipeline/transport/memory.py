@@ -4,13 +4,19 @@ It keeps the promises of `base.py` and passes the same contract suite as the rea
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
 from pipeline.errors import TransportError
 from pipeline.records import Message, Partition, Record, Records
-from pipeline.transport.base import RebalanceListener
-from pipeline.transport.memory_broker import Member, MemoryBroker
+from pipeline.transport.base import NO_NOTES, Committed, RebalanceListener
+from pipeline.transport.client import NOTE_TOO_LARGE
+from pipeline.transport.memory_broker import (
+    MAX_NOTE_BYTES,
+    NOTHING,
+    Member,
+    MemoryBroker,
+)
 
 __all__ = ["MemoryBroker", "MemoryConsumer", "MemoryProducer"]
 
@@ -80,7 +86,12 @@ class MemoryConsumer:
         self._refuse_if_closed()
         self._rebalance()
 
-    def commit(self, next_offsets: Mapping[Partition, int], timeout_s: float) -> None:
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        timeout_s: float,
+        notes: Mapping[Partition, str] = NO_NOTES,
+    ) -> None:
         if not self._broker.changed.acquire(timeout=max(0.0, timeout_s)):
             raise TransportError(
                 f"{self._name}: a commit was not answered within {timeout_s:g} s",
@@ -93,9 +104,27 @@ class MemoryConsumer:
                     "reassigned to another member",
                     retriable=False,
                 )
-            self._group.committed.update(next_offsets)
+            if any(len(notes.get(p, "")) > MAX_NOTE_BYTES for p in next_offsets):
+                raise TransportError(f"{self._name}: {NOTE_TOO_LARGE}", retriable=False)
+            self._group.committed.update(
+                {
+                    partition: Committed(offset, notes.get(partition, ""))
+                    for partition, offset in next_offsets.items()
+                }
+            )
         finally:
             self._broker.changed.release()
+
+    def committed(
+        self, partitions: Collection[Partition], timeout_s: float
+    ) -> Mapping[Partition, Committed]:
+        with self._broker.changed:
+            known = self._group.committed
+            return {p: known[p] for p in partitions if p in known}
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        log = self._broker.logs(self._topic)[partition.number]
+        self._positions[partition] = max(offset, log.begin)
 
     def assignment(self) -> frozenset[Partition]:
         return frozenset(self._positions)
@@ -211,7 +240,8 @@ class MemoryConsumer:
             )
             for partition in sorted(assigned):
                 self._group.owner[partition] = self._member.member_id
-                self._positions[partition] = self._group.committed.get(partition, 0)
+                committed = self._group.committed.get(partition, NOTHING)
+                self._positions[partition] = committed.next_offset
         return assigned
 
     def _target(self) -> Mapping[Partition, str]:

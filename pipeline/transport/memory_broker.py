@@ -9,9 +9,15 @@ from typing import NamedTuple
 
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.records import Headers, Message, Partition, Record
+from pipeline.transport.base import Committed
 
 # Kafka's own default for `message.max.bytes`.
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+# And for `offset.metadata.max.bytes`.
+MAX_NOTE_BYTES = 4_096
+
+NOTHING = Committed(0, "")
+"""What a group has stored of a partition before it stores anything."""
 
 
 class MemoryRecord(NamedTuple):
@@ -41,7 +47,7 @@ class Log:
 
     def n_from(self, offset: int) -> int:
         """How many records are kept from `offset` on."""
-        return self.end - max(offset, self.begin)
+        return max(0, self.end - max(offset, self.begin))
 
     def read(self, offset: int, max_records: int) -> list[MemoryRecord]:
         """Records from `offset` on; from the oldest kept, if that one is gone."""
@@ -73,6 +79,7 @@ class MemoryBroker:
         self._creates_topics = creates_topics
         self._logs_by_topic: dict[str, list[Log]] = {}
         self._groups: dict[str, Group] = {}
+        self._epochs: dict[str, int] = {}
         self._n_keyless = 0
         self.changed = Condition()
         """Guards everything, and is notified when a poll may find something new."""
@@ -96,6 +103,24 @@ class MemoryBroker:
                 self._append(message, now_ms)
             self.changed.notify_all()
 
+    def check(self, messages: Iterable[Message]) -> None:
+        """Whether `append` would take them all. Hold `changed` while using it.
+
+        Raises:
+            MessageTooLarge, TransportError: as `append`.
+        """
+        for message in messages:
+            self._writable_logs(message)
+
+    def next_epoch(self, transactional_id: str) -> int:
+        """Begin a producer's time, and so end that of the one before. Hold `changed`."""
+        self._epochs[transactional_id] = self.epoch(transactional_id) + 1
+        return self._epochs[transactional_id]
+
+    def epoch(self, transactional_id: str) -> int:
+        """Whose time it is. Hold `changed`."""
+        return self._epochs.get(transactional_id, 0)
+
     def records(self, topic: str) -> Sequence[Record]:
         """Everything kept of `topic`: by partition, in offset order within each."""
         with self.changed:
@@ -111,13 +136,16 @@ class MemoryBroker:
             readers = [group for group in self._groups.values() if group.reads(topic)]
             for number, log in enumerate(self.logs(topic)):
                 partition = Partition(topic, number)
-                committed = [group.committed.get(partition, 0) for group in readers]
+                committed = [
+                    group.committed.get(partition, NOTHING).next_offset for group in readers
+                ]
                 log.drop_before(min([log.end, *committed]))
 
     def committed(self, group_id: str) -> Mapping[Partition, int]:
         """The group's stored offsets, of the next record to read."""
         with self.changed:
-            return dict(self.group(group_id).committed)
+            stored = self.group(group_id).committed
+            return {partition: each.next_offset for partition, each in stored.items()}
 
     def logs(self, topic: str) -> list[Log]:
         """The partitions of `topic`, created if need be; none if it does not exist.
@@ -132,7 +160,7 @@ class MemoryBroker:
         """One consumer group, created if need be. Hold `changed` while using it."""
         return self._groups.setdefault(group_id, Group())
 
-    def _append(self, message: Message, now_ms: int) -> None:
+    def _writable_logs(self, message: Message) -> list[Log]:
         size_bytes = _size_bytes(message)
         if size_bytes > self._max_message_bytes:
             raise MessageTooLarge(
@@ -144,6 +172,10 @@ class MemoryBroker:
             raise TransportError(
                 f"memory: topic {message.topic!r} does not exist", retriable=True
             )
+        return logs
+
+    def _append(self, message: Message, now_ms: int) -> None:
+        logs = self._writable_logs(message)
         if message.key is None:
             self._n_keyless += 1
             number = self._n_keyless % len(logs)
@@ -180,7 +212,7 @@ class Group:
     restarts.
     """
 
-    committed: dict[Partition, int] = field(default_factory=dict)
+    committed: dict[Partition, Committed] = field(default_factory=dict)
     owner: dict[Partition, str] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
 

@@ -16,9 +16,10 @@ import torch
 from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.incident import IncidentTracker
+from pipeline.reach import Reach
 from pipeline.records import Partition, Readings, Records
 from pipeline.score import Scorer
-from pipeline.steps import Steps
+from pipeline.steps import Steps, n_readings_needed
 from pipeline.transport.memory_broker import MemoryRecord
 from pipeline.trigger import IncidentRule
 from pipeline.units import Units
@@ -51,12 +52,14 @@ class Plant:
         self.kept_bytes = 4 * len(SENSORS) * (WINDOW - 1 + detector.scoring.n_memory)
         self._n_done = 0
         self._random = np.random.default_rng(0)
+        scorer, rule = Scorer(detector, torch.device("cpu")), IncidentRule(3, 4, 15)
         self._steps = Steps(
             decoder=Decoder(SENSORS, 2**20, max_ahead_s=np.inf),
             units=Units(2**31),
             windows=SlidingWindows(WINDOW, len(SENSORS)),
-            scorer=Scorer(detector, torch.device("cpu")),
-            incidents=IncidentTracker(IncidentRule(3, 4, 15)),
+            reach=Reach(n_readings_needed(scorer, WINDOW, rule)),
+            scorer=scorer,
+            incidents=IncidentTracker(rule),
             alerts=AlertEncoder("alerts", SENSORS, DetectorPart("ae", "sha256:0"), 5),
         )
 
@@ -84,7 +87,8 @@ class Plant:
         n_rows = steps.units.n_rows
         windows = steps.windows.extend(readings, row_N, n_rows)
         scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
-        steps.incidents.update(readings, windows, scores, n_rows)
+        steps.reach.extend(windows.arrived, n_rows)
+        steps.incidents.update(readings, windows, scores, steps.reach.offset_U)
         self._n_done += len(readings)
 
     def send(self, begin: int, end: int, step: int, n_steps: int) -> None:

@@ -1,6 +1,6 @@
 """How hypothesis and torch run, and what several tests of the worker start from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +10,11 @@ import torch
 from hypothesis import settings
 
 from pipeline.detector.detector import Detector
+from pipeline.kafka_server import LocalKafka
 from pipeline.table import Table, read_table
 from pipeline.transport.memory import MemoryBroker
 from tests import builders
+from tests.secure_kafka import Certificates, certificates, secure_kafka
 from tests.workers import N_READINGS, WINDOW
 
 settings.register_profile("no-deadline", deadline=None)
@@ -55,3 +57,16 @@ def parquet(tmp_path: Path) -> Callable[[dict[str, object]], Table]:
         return read_table(path)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of the broker below, of a client, and of strangers."""
+    return certificates(tmp_path_factory.mktemp("pem"))
+
+
+@pytest.fixture(scope="session")
+def secure_broker(pem: Certificates) -> Iterator[LocalKafka]:
+    """A real Kafka that asks who connects, on a port for each protocol."""
+    with secure_kafka(pem) as kafka:
+        yield kafka

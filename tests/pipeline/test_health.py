@@ -55,6 +55,7 @@ def test_a_worker_that_starts_up_is_alive_but_not_ready(url: str) -> None:
         "detector_verified": False,
         "loop_turning": False,
         "partitions_assigned": False,
+        "broker_takes_alerts": True,
     }
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from pipeline.incident import Event, IncidentTracker
 from pipeline.records import FloatArray, Readings, Scores
 from pipeline.trigger import IncidentRule
-from pipeline.window import LiveWindows, Windows
+from pipeline.window import Arrived, LiveWindows, Windows
 from tests import builders
 
 RULE = IncidentRule(n_over=2, n_last=3, n_recovery=2)
+REACH = np.array([7, 8, 9, 10])
+"""From which offset on each unit's readings bring it about again."""
 
 
 def scored(
@@ -42,6 +45,7 @@ def scored(
             reading_B=np.arange(len(row_B)),
             row_B=row_B,
             first_offset_B=index_B - 3,
+            arrived=Arrived(row_B[:0], row_B[:0], row_B[:0]),
             n_late=0,
         ),
         Scores(score_B, np.full_like(columns_BF, 0.5), columns_BF, 0.5 * columns_BF),
@@ -53,7 +57,7 @@ def follow(
 ) -> list[Event]:
     """The events of one poll with these scores of one unit."""
     readings, windows, columns = scored({0: scores}, first_index)
-    return tracker.update(readings, windows, columns, n_rows=1).events
+    return tracker.update(readings, windows, columns, REACH[:1]).events
 
 
 def states(scores: list[float], rule: IncidentRule = RULE) -> list[tuple[str, float]]:
@@ -113,7 +117,7 @@ def test_an_event_names_the_window_that_caused_it() -> None:
 def test_units_are_followed_apart() -> None:
     tracker = IncidentTracker(RULE)
 
-    decisions = tracker.update(*scored({0: [1, 0, 0], 1: [1, 1], 3: [0, 1]}), n_rows=4)
+    decisions = tracker.update(*scored({0: [1, 0, 0], 1: [1, 1], 3: [0, 1]}), REACH[:4])
 
     assert [event.unit for event in decisions.events] == ["unit-1"]
     assert tracker.n_open == 1
@@ -122,7 +126,7 @@ def test_units_are_followed_apart() -> None:
 def test_a_window_is_open_from_the_opening_score_to_the_one_before_the_closing() -> None:
     tracker = IncidentTracker(RULE)
 
-    decisions = tracker.update(*scored({0: [1, 1, 0, 1, 0, 0, 1], 1: [0.0]}), n_rows=2)
+    decisions = tracker.update(*scored({0: [1, 1, 0, 1, 0, 0, 1], 1: [0.0]}), REACH[:2])
 
     assert decisions.is_open_B.tolist() == [False, *[True] * 4, False, False, False]
 
@@ -143,13 +147,13 @@ def test_how_scores_are_cut_into_polls_changes_nothing(
     scores: list[float], cuts: list[int], rule: IncidentRule
 ) -> None:
     at_once, in_polls = IncidentTracker(rule), IncidentTracker(rule)
-    whole = at_once.update(*scored({0: scores}), n_rows=1)
+    whole = at_once.update(*scored({0: scores}), REACH[:1])
     bounds = [0, *sorted(min(cut, len(scores)) for cut in cuts), len(scores)]
 
     events: list[Event] = []
     is_open: list[bool] = []
     for begin, end in itertools.pairwise(bounds):
-        decisions = in_polls.update(*scored({0: scores[begin:end]}, begin), n_rows=1)
+        decisions = in_polls.update(*scored({0: scores[begin:end]}, begin), REACH[:1])
         events += decisions.events
         is_open += decisions.is_open_B.tolist()
 
@@ -160,11 +164,11 @@ def test_how_scores_are_cut_into_polls_changes_nothing(
 
 def test_a_forgotten_unit_has_no_incident_and_no_scores_behind_it() -> None:
     tracker = IncidentTracker(RULE)
-    tracker.update(*scored({0: [1, 1], 1: [1], 2: [1, 1]}), n_rows=3)
+    tracker.update(*scored({0: [1, 1], 1: [1], 2: [1, 1]}), REACH[:3])
 
     tracker.forget(np.array([0, 1]))
 
-    decisions = tracker.update(*scored({0: [1, 0], 1: [1, 0], 2: [1, 0]}), n_rows=3)
+    decisions = tracker.update(*scored({0: [1, 0], 1: [1, 0], 2: [1, 0]}), REACH[:3])
     assert decisions.events == []
     assert decisions.is_open_B.tolist() == [False, False, False, False, True, True]
     assert tracker.n_open == 1
@@ -177,7 +181,7 @@ def test_a_row_that_never_had_a_score_may_be_forgotten() -> None:
 def test_an_open_incident_does_not_change_when_the_polls_arrays_do() -> None:
     tracker = IncidentTracker(RULE)
     readings, windows, scores = scored({0: [1.5, 1.5]})
-    tracker.update(readings, windows, scores, n_rows=1)
+    tracker.update(readings, windows, scores, REACH[:1])
     scores.observed_BF[:] = -1.0
 
     [closed] = follow(tracker, [0.0, 0.0])
@@ -189,3 +193,45 @@ def plain(event: Event) -> tuple[object, ...]:
     """An event whose arrays compare by value."""
     arrays = tuple(tuple(array_F.tolist()) for array_F in event.explanation)
     return (*event._replace(explanation=arrays),)  # type: ignore[arg-type]
+
+
+def test_a_restored_incident_goes_on_as_if_it_had_been_opened_here() -> None:
+    whole = IncidentTracker(RULE)
+    expected = follow(whole, [1.0, 1.2, 3.0, 1.0, 0.1, 0.1])
+
+    before, after = IncidentTracker(RULE), IncidentTracker(RULE)
+    follow(before, [1.0, 1.2, 3.0])
+    (incident,) = before.open_incidents().values()
+    after.restore(0, replace(incident, is_restored=True), n_rows=1)
+    (closed,) = follow(after, [1.0, 0.1, 0.1], first_index=3)
+
+    assert contents(closed) == contents(expected[-1])
+
+
+def test_a_restored_incident_stays_as_it_is_while_its_readings_are_read_again() -> None:
+    before = IncidentTracker(RULE)
+    follow(before, [1.0, 1.2])
+    (incident,) = before.open_incidents().values()
+    tracker = IncidentTracker(RULE)
+    tracker.restore(0, replace(incident, is_restored=True), n_rows=1)
+
+    # Without a past scores are too low at first, and would close it.
+    readings, windows, scores = scored({0: [0.0, 0.0, 0.0, 1.2, 0.1]})
+    decisions = tracker.update(readings, windows, scores, REACH[:1], is_replay=True)
+
+    assert decisions.events == []
+    assert decisions.is_open_B.all()
+    assert [event.state for event in follow(tracker, [0.1], first_index=5)] == ["closed"]
+
+
+def test_an_incident_knows_from_where_its_readings_bring_it_about_again() -> None:
+    tracker = IncidentTracker(RULE)
+
+    tracker.update(*scored({0: [1, 1], 2: [1, 1]}), REACH[:3])
+
+    open_incidents = tracker.open_incidents()
+    assert {row: each.replay_from for row, each in open_incidents.items()} == {0: 7, 2: 9}
+
+
+def contents(event: Event) -> object:
+    return [*event[:6], *(part.tolist() for part in event.explanation), *event[7:]]

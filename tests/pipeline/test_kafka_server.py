@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
@@ -17,7 +18,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.kafka_runtime import new_folder, remove_stale_folders
 from pipeline.kafka_server import LocalKafka
 from pipeline.records import Message
-from pipeline.transport.kafka_python import KafkaPythonProducer
+from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
 from tests.support import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -126,6 +127,21 @@ def test_a_kafka_that_ends_by_itself_ends_serve_with_an_error(tmp_path: Path) ->
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_kafka_that_is_restarted_has_kept_everything() -> None:
+    with LocalKafka() as kafka:
+        KafkaPythonProducer(bootstrap_servers=kafka.bootstrap_servers).send(
+            [Message("readings", b"1")]
+        )
+
+        kafka.restart()
+
+        consumer = KafkaPythonConsumer(
+            bootstrap_servers=kafka.bootstrap_servers, group_id="g", topic="readings"
+        )
+        wait_until(lambda: bool(consumer.poll(1, 0.5).records), "the record is there")
+        consumer.close(5.0)
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -141,7 +157,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     [({"port": 70_000}, "port"), ({"n_partitions": 0}, "partitions")],
 )
 def test_a_value_out_of_range_is_refused(
-    arguments: Mapping[str, int], message: str
+    arguments: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         LocalKafka(**arguments)

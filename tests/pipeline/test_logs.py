@@ -1,5 +1,6 @@
 """A log that does not grow with what is sent to the worker, and says who wrote it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -58,3 +59,50 @@ def test_the_next_period_takes_them_again() -> None:
     limit.allowed(100, now_s=0.0)
 
     assert limit.allowed(100, now_s=1.0) == 10
+
+
+LEAK = """
+import json, logging, sys
+from pipeline.logs import configure_logs
+secret = json.loads({secret!r})
+configure_logs("debug", "json", secrets=[secret])
+client = logging.getLogger("kafka.net.connection")
+client.debug("Request: %s", secret)
+client.debug("Request: auth_bytes=%r", ("\\0alice\\0" + secret).encode())
+client.debug("Request: auth_bytes=%r", ("\\0alice\\0" + secret))
+logging.getLogger("any").error("it failed", exc_info=ValueError(secret))
+"""
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "h'u\"nt\\er\u00e9%2"])
+def test_secrets_are_left_out_of_what_libraries_log(secret: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAK.format(secret=json.dumps(secret))],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4
+    assert all("***" in line for line in lines)
+    assert not any("nt" in json.loads(line)["event"] for line in lines)
+
+
+def test_our_own_lines_may_hold_a_word_that_is_a_password() -> None:
+    code = """
+import structlog
+from pipeline.logs import configure_logs
+configure_logs("info", "json", secrets=["worker"])
+structlog.get_logger("pipeline").info("worker_started")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert '"worker_started"' in done.stderr

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from pipeline import worker
+from pipeline import inbox
 from pipeline.alert import Alert, decode
 from pipeline.detector.detector import Detector
 from pipeline.detector.scaling import Scaling
@@ -71,7 +71,7 @@ def test_offsets_are_committed_only_after_alerts_are_acknowledged(
     broker.append(messages("pump-7", faulty_series()))
     setup = Setup(broker, detector, max_records=N_READINGS)
     monkeypatch.setattr(
-        MemoryProducer, "send", raising(TransportError("down", retriable=True))
+        MemoryProducer, "send", raising(TransportError("down", retriable=False))
     )
 
     with pytest.raises(TransportError):
@@ -245,7 +245,7 @@ def test_a_poll_of_large_records_is_worth_several_turns_each_committed(
 ) -> None:
     series = messages("pump-7", faulty_series())
     broker.append(series)
-    monkeypatch.setattr(worker, "MAX_TURN_BYTES", 3 * len(series[0].value or b""))
+    monkeypatch.setattr(inbox, "MAX_TURN_BYTES", 3 * len(series[0].value or b""))
     setup = Setup(broker, detector, max_records=N_READINGS)
 
     turn = setup.worker.run_once()
@@ -281,7 +281,7 @@ def test_work_whose_alerts_were_not_acknowledged_is_not_committed_on_the_way_out
     broker.append(messages("pump-7", faulty_series()))
     setup = Setup(broker, detector, max_records=50, commit_interval_s=3_600.0)
     setup.worker.run_once()
-    refused = TransportError("broker is gone", retriable=True)
+    refused = TransportError("broker is gone", retriable=False)
     monkeypatch.setattr(MemoryProducer, "send", raising(refused))
 
     with pytest.raises(TransportError):

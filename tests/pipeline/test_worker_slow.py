@@ -1,7 +1,7 @@
 """The loop while a batch takes long: what goes on beside it, and whose its outcome is."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -10,7 +10,7 @@ from pipeline import worker
 from pipeline.detector.detector import Detector
 from pipeline.errors import TransportError
 from pipeline.records import Message, Partition, Records
-from pipeline.transport.memory import MemoryBroker
+from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from pipeline.turn import Turn
 from tests.support import DEADLINE_S, wait_until
 from tests.workers import N_READINGS, Setup, faulty_series, messages
@@ -254,3 +254,38 @@ def test_an_error_within_a_batch_ends_the_loop_as_it_is(
     with pytest.raises(RuntimeError, match="out of memory"):
         setup.worker.run_once()
     assert broker.committed("workers") == {}
+
+
+def test_a_broker_that_takes_nothing_for_a_while_costs_nothing(
+    broker: MemoryBroker,
+    detector: Detector,
+    monkeypatch: pytest.MonkeyPatch,
+    thread: ThreadPoolExecutor,
+) -> None:
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, max_records=N_READINGS)
+    monkeypatch.setattr(worker, "PUBLISH_AGAIN_S", 0.01)
+    n_refused, n_kept_alive, keep_alive = [0], [0], setup.consumer.keep_alive
+
+    def refuse(self: MemoryProducer, messages: Sequence[Message]) -> None:
+        n_refused[0] += 1
+        raise TransportError("no answer in time", retriable=True)
+
+    def counted() -> None:
+        n_kept_alive[0] += 1
+        keep_alive()
+
+    monkeypatch.setattr(setup.consumer, "keep_alive", counted)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(MemoryProducer, "send", refuse)
+        future = thread.submit(setup.worker.run_once)
+        wait_until(lambda: min(n_refused[0], n_kept_alive[0]) >= 3, "it has tried again")
+        is_ready = setup.health.readiness(0.0)["broker_takes_alerts"]
+        committed = broker.committed("workers")
+
+    assert future.result(DEADLINE_S) is not None
+    assert (is_ready, committed) == (False, {})
+    assert setup.health.readiness(0.0)["broker_takes_alerts"]
+    assert [alert.state for alert in setup.alerts()][:1] == ["opened"]
+    assert setup.metric("pipeline_readings_total") == N_READINGS
+    assert list(broker.committed("workers").values()) == [N_READINGS]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.transport.base import RebalanceListener
+from pipeline.transport.choose import ClientName
 from pipeline.transport.confluent import ConfluentConsumer, ConfluentProducer
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
 from tests.support import KafkaTransport
@@ -16,6 +17,13 @@ class Client(NamedTuple):
     consumer: Any
     producer: Any
     security_protocol: str
+    offset_reset: str
+
+    @property
+    def read_committed(self) -> dict[str, str]:
+        """The option of a consumer that reads what is committed."""
+        separator = "." if self.name == "confluent" else "_"
+        return {f"isolation{separator}level": "read_committed"}
 
     def transport(self, bootstrap_servers: str) -> KafkaTransport:
         if self.name == "confluent":
@@ -25,15 +33,26 @@ class Client(NamedTuple):
 
 CLIENTS: Mapping[str, Client] = {
     "kafka_python": Client(
-        "kafka_python", KafkaPythonConsumer, KafkaPythonProducer, "security_protocol"
+        "kafka_python",
+        KafkaPythonConsumer,
+        KafkaPythonProducer,
+        "security_protocol",
+        "auto_offset_reset",
     ),
     "confluent": Client(
-        "confluent", ConfluentConsumer, ConfluentProducer, "security.protocol"
+        "confluent",
+        ConfluentConsumer,
+        ConfluentProducer,
+        "security.protocol",
+        "auto.offset.reset",
     ),
 }
 
 
 class ConfluentTransport(KafkaTransport):
+    CLIENT: ClientName = "confluent"
+    ISOLATION_LEVEL = "isolation.level"
+
     def producer(self) -> ConfluentProducer:
         producer = ConfluentProducer(bootstrap_servers=self._bootstrap_servers)
         self._opened.append(producer)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -16,7 +17,8 @@ from pipeline.records import Message, Partition
 from pipeline.transport import confluent
 from pipeline.transport.choose import clients
 from pipeline.transport.confluent import ConfluentConsumer, ConfluentProducer
-from pipeline.transport.confluent_client import commit, connected, translated
+from pipeline.transport.confluent_client import connected, translated
+from pipeline.transport.confluent_offsets import commit
 from pipeline.transport.confluent_records import as_records
 from pipeline.transport.kafka_python import KafkaPythonConsumer
 from tests.pipeline.transport.clients import ConfluentTransport
@@ -273,20 +275,35 @@ def test_errors_say_whether_trying_again_may_help(code: int, retriable: bool) ->
     assert isinstance(ours, MessageTooLarge) == (code == KafkaError.MSG_SIZE_TOO_LARGE)
 
 
+class Refusing:
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> object:
+        if asynchronous:
+            return None
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "no member"))
+
+    def committed(
+        self, offsets: list[TopicPartition], timeout: float
+    ) -> list[TopicPartition]:
+        return [TopicPartition(TOPIC, 0, -1001)]
+
+
 def test_a_commit_that_the_broker_refuses_says_why() -> None:
-    class Refusing:
-        def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> object:
-            if asynchronous:
-                return None
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "no member"))
-
-        def committed(
-            self, offsets: list[TopicPartition], timeout: float
-        ) -> list[TopicPartition]:
-            return [TopicPartition(TOPIC, 0, -1001)]
-
     with pytest.raises(KafkaException, match="no member"):
-        commit(Refusing(), "name", {FIRST: 1}, 1.0)
+        commit(Refusing(), "name", {FIRST: 1}, 1.0, {})
+
+
+def test_a_refused_commit_whose_reason_does_not_come_is_not_waited_for() -> None:
+    done = threading.Event()
+
+    class Hanging(Refusing):
+        def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> object:
+            return asynchronous or done.wait()
+
+    with pytest.raises(TransportError, match=r"name: .* within 0\.1 s") as raised:
+        commit(Hanging(), "name", {FIRST: 1}, 0.1, {})
+    done.set()
+
+    assert raised.value.retriable
 
 
 def test_a_secret_is_in_no_message() -> None:

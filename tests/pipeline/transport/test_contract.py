@@ -5,21 +5,20 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import pytest
 
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.records import Message, Partition, Record
 from pipeline.transport.base import Consumer
-from tests.pipeline.transport.clients import CLIENTS
 from tests.support import (
     DEADLINE_S,
     POLL_TIMEOUT_S,
-    MemoryTransport,
     RecordingListener,
     Transport,
     numbered,
+    partitions,
     poll_both,
     poll_until_assigned,
     poll_until_shared,
@@ -29,27 +28,6 @@ from tests.support import (
     values,
     wait_until,
 )
-
-
-@pytest.fixture(params=["memory", *CLIENTS])
-def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    transport: Transport
-    if request.param == "memory":
-        transport = MemoryTransport()
-    else:
-        servers = request.getfixturevalue("kafka_bootstrap_servers")
-        transport = CLIENTS[request.param].transport(servers)
-    yield transport
-    transport.close()
-
-
-@pytest.fixture
-def group_id() -> str:
-    return unique_name("group")
-
-
-def partitions(topic: str, n_partitions: int) -> frozenset[Partition]:
-    return frozenset(Partition(topic, number) for number in range(n_partitions))
 
 
 def _poll_until(consumer: Consumer, stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
@@ -155,6 +156,21 @@ def test_a_member_that_only_keeps_alive_keeps_its_partitions(
     assert values(records) == list(range(20, 40))
     assert listener.assigned == [{Partition(topic, 0), Partition(topic, 1)}]
     assert (listener.revoked, listener.lost) == ([], [])
+
+
+def test_what_was_sought_and_is_gone_is_no_reason_to_begin_at_the_end(
+    client: Client, kafka: KafkaTransport, make_topic: MakeTopic
+) -> None:
+    topic = make_topic(1)
+    kafka.producer().send(numbered(topic, 40))
+    kafka.drop_before(Partition(topic, 0), 20)
+    listener = RecordingListener(
+        when_assigned=lambda _: consumer.seek(Partition(topic, 0), 10)
+    )
+    options: dict[str, Any] = {client.offset_reset: "latest"}
+    consumer = kafka.consumer(topic, unique_name("group"), listener, **options)
+
+    assert values(read(consumer, 20)) == list(range(20, 40))
 
 
 def test_a_static_member_whose_id_is_taken_is_refused_for_good(

@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from pipeline import kafka_server
+from pipeline import kafka_listeners
 from pipeline.errors import TransportError
 from pipeline.kafka_server import LocalKafka
 from pipeline.records import Partition
@@ -69,6 +69,27 @@ def test_a_commit_to_a_server_that_hangs_fails_in_time_and_may_be_tried_again(
     with hung(server):
         assert seconds(commit) < 0.5 + SLACK_S
     consumer.commit(next_offsets, 30.0)
+
+    consumer.close(5.0)
+    producer.close(5.0)
+
+
+def test_what_is_committed_is_not_waited_for_beyond_the_time_allowed(
+    client: Client, server: LocalKafka
+) -> None:
+    consumer, producer = consumer_of(client, server), producer_of(client, server, 30.0)
+    partition = Partition("topic", 0)
+    producer.send(numbered("topic", 1))
+    consumer.commit({partition: read(consumer, 1)[-1].offset + 1}, 30.0)
+
+    def ask() -> None:
+        with pytest.raises(TransportError, match="'topic'") as raised:
+            consumer.committed([partition], 0.5)
+        assert raised.value.retriable
+
+    with hung(server):
+        assert seconds(ask) < 0.5 + SLACK_S
+    assert consumer.committed([partition], 30.0).keys() == {partition}
 
     consumer.close(5.0)
     producer.close(5.0)
@@ -157,8 +178,8 @@ def test_topics_are_not_said_to_be_missing_by_a_server_that_hangs(
 def test_a_topic_that_the_server_does_not_create_is_named(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    properties = kafka_server._PROPERTIES.replace("enable=true", "enable=false")
-    monkeypatch.setattr(kafka_server, "_PROPERTIES", properties)
+    properties = kafka_listeners._PROPERTIES.replace("enable=true", "enable=false")
+    monkeypatch.setattr(kafka_listeners, "_PROPERTIES", properties)
     with LocalKafka() as server:
         producer = producer_of(client, server, 30.0)
 
@@ -175,8 +196,8 @@ def test_a_topic_that_the_server_does_not_create_is_named(
 def test_a_topic_that_is_created_after_its_reader_is_read(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    properties = kafka_server._PROPERTIES.replace("enable=true", "enable=false")
-    monkeypatch.setattr(kafka_server, "_PROPERTIES", properties)
+    properties = kafka_listeners._PROPERTIES.replace("enable=true", "enable=false")
+    monkeypatch.setattr(kafka_listeners, "_PROPERTIES", properties)
     with LocalKafka() as server:
         transport = client.transport(server.bootstrap_servers)
         topic = unique_name("late")

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import pytest
 
 from pipeline.records import Partition, Record
+from pipeline.transport.base import Committed
 from tests.pipeline.transport.clients import CLIENTS
 from tests.support import (
+    DEADLINE_S,
     KafkaTransport,
     RecordingListener,
     make_topic,
@@ -75,6 +77,28 @@ def test_members_of_both_clients_share_a_group_without_a_repeat_or_a_gap(
     assert here.revoked == [second.assignment()]
     assert frozenset().union(*there.assigned) == second.assignment()
     assert (here.lost, there.lost, there.revoked) == ([], [], [])
+
+
+def test_a_note_is_read_as_it_was_written_whichever_client_wrote_it(
+    pair: Pair, topic: str
+) -> None:
+    group_id = unique_name("group")
+    wanted = {
+        Partition(topic, 0): Committed(1, "a note"),
+        Partition(topic, 1): Committed(2, ""),
+    }
+    first = pair.one.consumer(topic, group_id)
+    poll_until_assigned(first, 4)
+    first.commit(
+        {partition: each.next_offset for partition, each in wanted.items()},
+        DEADLINE_S,
+        {partition: each.note for partition, each in wanted.items()},
+    )
+    first.close(5.0)
+
+    second = pair.other.consumer(topic, group_id)
+
+    assert second.committed(list(wanted), DEADLINE_S) == wanted
 
 
 def test_a_member_takes_over_from_one_of_the_other_client_that_leaves(

@@ -1,0 +1,75 @@
+"""What is polled and not yet worked on."""
+
+import time
+from collections import deque
+from collections.abc import Collection
+
+from pipeline.metrics import WorkerMetrics
+from pipeline.records import Partition, Records, parts
+from pipeline.recovery import Recovery
+from pipeline.steps import Steps
+from pipeline.transport.base import Consumer
+from pipeline.turn import Taken
+
+MAX_TURN_BYTES = 2 * 2**20
+"""Of records in one turn. A record may hold thousands of readings, and a poll thousands of
+such records; the time to a commit, or to a stop, stays short all the same."""
+
+
+class Inbox:
+    """Owns polled records until they are taken, the next turn's of them decoded."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        recovery: Recovery,
+        steps: Steps,
+        metrics: WorkerMetrics,
+        max_records: int,
+    ) -> None:
+        """Args:
+        consumer: polls.
+        recovery: tells what is read again from what is new.
+        steps: decode.
+        metrics: time both.
+        max_records: largest poll.
+        """
+        self._consumer = consumer
+        self._recovery = recovery
+        self._steps = steps
+        self._metrics = metrics
+        self._max_records = max_records
+        self._polled: deque[Records] = deque()
+        self._next: Taken | None = None
+
+    def fill(self, timeout_s: float) -> None:
+        """Have a turn's records decoded: polled before, or within `timeout_s`, if any.
+
+        A poll of more than `MAX_TURN_BYTES` is worth several turns.
+        """
+        if self._next is not None:
+            return
+        if not self._polled:
+            with self._metrics.step_seconds.labels("poll").time():
+                polled = self._consumer.poll(self._max_records, timeout_s)
+            for records in self._recovery.split(polled):
+                self._polled.extend(parts(records, MAX_TURN_BYTES))
+        if self._polled:
+            records = self._polled.popleft()
+            taken_at_s = time.time()
+            with self._metrics.step_seconds.labels("decode").time():
+                decoded, unreadable = self._steps.decoder.decode(records)
+            self._next = Taken(taken_at_s, records, decoded, unreadable)
+
+    def take(self) -> Taken | None:
+        """What is decoded, once."""
+        taken, self._next = self._next, None
+        return taken
+
+    def give_up(self, partitions: Collection[Partition]) -> None:
+        """Drop what came of these."""
+        if self._next is not None:
+            self._polled.appendleft(self._next.records)
+            self._next = None
+        left = [records.without(partitions) for records in self._polled]
+        self._polled = deque(records for records in left if records.records)

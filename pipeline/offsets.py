@@ -1,0 +1,74 @@
+"""What is done with, and not committed yet."""
+
+import math
+import time
+from collections.abc import Collection, Mapping
+
+import structlog
+
+from pipeline.delivery import Delivery
+from pipeline.errors import TransportError
+from pipeline.records import Partition
+from pipeline.recovery import Recovery
+from pipeline.steps import Steps
+from pipeline.transport.base import Consumer
+
+log = structlog.get_logger()
+
+
+class Offsets:
+    """Owns the offsets up to which everything is published, until they are committed."""
+
+    def __init__(
+        self, delivery: Delivery, recovery: Recovery, steps: Steps, interval_s: float
+    ) -> None:
+        """Args:
+        delivery: commits.
+        recovery: says what to store beside each offset,
+        steps: of what is remembered here.
+        interval_s: between two commits while records keep coming.
+        """
+        self._delivery = delivery
+        self._recovery = recovery
+        self._steps = steps
+        self._interval_s = interval_s
+        self._next_offsets: dict[Partition, int] = {}
+        self._tried_at_s = -math.inf
+        self._is_postponed = False
+
+    def update(self, next_offsets: Mapping[Partition, int]) -> None:
+        """All before these is published."""
+        self._next_offsets.update(next_offsets)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Leave these to their next owner."""
+        for partition in partitions:
+            self._next_offsets.pop(partition, None)
+
+    def is_due(self) -> bool:
+        """Whether a commit is due, records or not."""
+        return time.monotonic() - self._tried_at_s >= self._interval_s
+
+    def commit(self, consumer: Consumer, timeout_s: float) -> None:
+        """Commit, if there is anything to; no batch is in hand.
+
+        Raises:
+            TransportError: it is refused for good.
+        """
+        if not self._next_offsets:
+            return
+        self._tried_at_s = time.monotonic()
+        try:
+            notes = self._recovery.notes(self._next_offsets, self._steps)
+            self._delivery.commit(consumer, self._next_offsets, timeout_s, notes)
+        except TransportError as error:
+            if not error.retriable:
+                raise
+            # A rebalance is under way, mostly. The next commit has these too, and if
+            # the partition is gone by then its new owner repeats them.
+            if not self._is_postponed:
+                log.warning("commit_postponed", error=str(error))
+            self._is_postponed = True
+            return
+        self._next_offsets.clear()
+        self._is_postponed = False

@@ -1,0 +1,125 @@
+"""What stands beside a committed offset."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.incident import Explanation, OpenIncident
+from pipeline.note import Note, NoteCodec
+
+F = 8
+
+
+def codec(max_bytes: int = 4_000, digest: str = "sha256:0") -> NoteCodec:
+    return NoteCodec(digest, n_sensors=F, max_sensors=3, max_bytes=max_bytes)
+
+
+def incident(number: int = 0, replay_from: int = 50) -> OpenIncident:
+    random = np.random.default_rng(number)
+    share_F = random.random(F).astype(np.float32)
+    return OpenIncident(
+        opened_at_s=1e9 + number + 0.123456,
+        peak_score=float(np.float32(2.1 + number)),
+        told_score=float(np.float32(1.7)),
+        explanation=Explanation(
+            share_F / share_F.sum(),
+            np.where(share_F > 0.9, np.nan, 100 * share_F).astype(np.float32),
+            99 * share_F,
+        ),
+        replay_from=replay_from,
+    )
+
+
+def test_what_an_alert_will_say_of_an_incident_comes_back_to_the_last_bit() -> None:
+    open_incident = incident()
+    text = codec().encode(Note(100, 60, [("pump-7 ü", open_incident)]), floor=0)
+
+    note = codec().decode(text)
+
+    assert note is not None
+    assert (note.next_offset, note.replay_from) == (100, 60)
+    ((unit, restored),) = note.incidents
+    assert unit == "pump-7 ü"
+    assert restored.is_restored
+    assert restored.opened_at_s == open_incident.opened_at_s
+    assert restored.peak_score == open_incident.peak_score
+    assert restored.told_score == open_incident.told_score
+    largest = np.argsort(-open_incident.explanation.contribution_F, kind="stable")[:3]
+    again = np.argsort(-restored.explanation.contribution_F, kind="stable")[:3]
+    assert largest.tolist() == again.tolist()
+    for before, after in zip(open_incident.explanation, restored.explanation, strict=True):
+        np.testing.assert_array_equal(before[largest], after[largest])
+
+
+@given(n=st.integers(0, 80), max_bytes=st.integers(0, 4_096), n_chars=st.integers(1, 256))
+def test_incidents_without_room_move_the_replay_back_to_where_they_came_about(
+    n: int, max_bytes: int, n_chars: int
+) -> None:
+    incidents = [(f"{i:0>{n_chars}}", incident(i, replay_from=900 - i)) for i in range(n)]
+
+    text = codec(max_bytes).encode(Note(1_000, 950, incidents), floor=100)
+
+    assert len(text) <= max_bytes
+    assert text.isascii()
+    note = codec(max_bytes).decode(text)
+    if note is None:
+        assert text == ""
+        return
+    kept = {unit for unit, _ in note.incidents}
+    for unit, each in incidents:
+        assert unit in kept or note.replay_from <= each.replay_from
+
+
+def test_most_commits_have_room_for_two_dozen_incidents() -> None:
+    incidents = [(f"pump-{i}", incident(i)) for i in range(24)]
+
+    note = codec(4_000).decode(codec(4_000).encode(Note(100, 60, incidents), floor=0))
+
+    assert note is not None
+    assert len(note.incidents) == 24
+
+
+def test_the_replay_never_begins_before_the_floor() -> None:
+    incidents = [("pump-7" * 40, incident(0, replay_from=3))]
+
+    note = codec(60).decode(codec(60).encode(Note(1_000, 950, incidents), floor=500))
+
+    assert note is not None
+    assert note.replay_from == 500
+
+
+@pytest.mark.parametrize("text", ["", "x", "\N{SNOWMAN}", "0" * 4_096, "kafka-tool"])
+def test_text_of_others_is_no_note(text: str) -> None:
+    assert codec().decode(text) is None
+
+
+@given(text=st.text(max_size=200))
+def test_no_text_does_any_harm(text: str) -> None:
+    assert codec().decode(text) is None
+
+
+@given(data=st.data())
+def test_a_damaged_note_does_no_harm(data: st.DataObject) -> None:
+    text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
+    at = data.draw(st.integers(0, len(text) - 1))
+    damaged = text[:at] + data.draw(st.characters(codec="ascii")) + text[at + 1 :]
+
+    note = codec().decode(damaged)
+
+    assert note is None or note.next_offset == 100
+
+
+def test_what_another_detector_knew_is_of_no_use() -> None:
+    text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
+
+    assert codec(digest="sha256:1").decode(text) is None
+
+
+def test_a_note_that_claims_to_be_huge_is_not_unpacked() -> None:
+    import base64
+    import zlib
+
+    bomb = base64.b85encode(zlib.compress(b"\x00" * 2**28)).decode()
+
+    assert codec().decode(bomb[:60_000]) is None

@@ -1,0 +1,229 @@
+"""Whatever happens to the workers, the alert topic tells of the same incidents."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from pipeline import worker
+from pipeline.alert import decode
+from pipeline.delivery import AtLeastOnce, Delivery
+from pipeline.detector.detector import Detector
+from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.records import Message, Partition
+from pipeline.transport.memory import MemoryBroker, MemoryProducer
+from pipeline.transport.memory_transactions import MemoryTransactions
+from tests import builders
+from tests.pipeline.test_worker import contents
+from tests.workers import N_READINGS, WINDOW, Setup, messages
+
+N_UNITS = 5
+
+
+def series(unit: int) -> np.ndarray:
+    """Of each unit other faults: one that grows, short ones, some that are not over."""
+    values_NF = builders.sensor_series(N_READINGS).copy()
+    grows_N = np.linspace(50.0, 400.0, 90)[:, None]
+    if unit == 0:
+        values_NF[60:150, :1] += grows_N
+    elif unit == 1:
+        values_NF[100:, 1] -= 80.0
+    elif unit == 2:
+        for begin in (40, 75, 160):
+            values_NF[begin : begin + 8, 1] += 100.0
+    elif unit == 3:
+        values_NF[10:15, 0] += 100.0
+        values_NF[180:, 0] += 100.0
+    else:
+        # Seen over several readings alone: the first scores of a replay are too low.
+        values_NF[60:150, 1] += 6.5
+    return values_NF
+
+
+def stream() -> list[Message]:
+    """All units' readings, some faster than others for a while, and some garbage."""
+    chance = random.Random(0)
+    of_unit = [messages(f"pump-{unit}", series(unit)) for unit in range(N_UNITS)]
+    for unit, sent in enumerate(of_unit):
+        sent.insert(50, Message("readings", b"garbage", key=f"pump-{unit}".encode()))
+    waiting = [list(reversed(sent)) for sent in of_unit]
+    mixed: list[Message] = []
+    while any(waiting):
+        unit = chance.choice([u for u, sent in enumerate(waiting) if sent])
+        n_in_a_row = min(chance.randint(1, 12), len(waiting[unit]))
+        mixed.extend(waiting[unit].pop() for _ in range(n_in_a_row))
+    return mixed
+
+
+STREAM = stream()
+
+
+class Outcome(NamedTuple):
+    """What consumers end up with, each record once."""
+
+    alerts: list[str]
+    dead_letters: list[tuple[bytes, bytes]]
+
+    def once(self) -> "Outcome":
+        return Outcome(sorted(set(self.alerts)), sorted(set(self.dead_letters)))
+
+
+def outcome(broker: MemoryBroker) -> Outcome:
+    alerts = [str(contents(decode(r.value or b""))) for r in broker.records("alerts")]
+    dead_letters = [
+        (r.value or b"", dict(r.headers)["dead-letter-offset"] or b"")
+        for r in broker.records("readings.dead")
+    ]
+    return Outcome(sorted(alerts), sorted(dead_letters))
+
+
+class Shaky:
+    """A delivery of which now and then a call fails, and is worth another try."""
+
+    def __init__(self, delivery: Delivery, chance: random.Random) -> None:
+        self._delivery = delivery
+        self._chance = chance
+        self.withdraw = delivery.withdraw
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self._maybe_fail()
+        if len(messages) > 1 and self._chance.random() < 0.1:
+            raise MessageTooLarge("together they are")
+        self._delivery.send(messages)
+
+    def commit(self, *args: Any) -> None:
+        self._maybe_fail()
+        self._delivery.commit(*args)
+
+    def _maybe_fail(self) -> None:
+        if self._chance.random() < 0.05:
+            raise TransportError("no answer in time", retriable=True)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PUBLISH_AGAIN_S", 0.0)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return builders.quiet_detector(N_READINGS, WINDOW)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(detector: Detector) -> Outcome:
+    broker = MemoryBroker(n_partitions=3)
+    broker.append(STREAM)
+    setup = Setup(broker, detector, max_note_bytes=0)
+    setup.read_all()
+    states = [alert.state for alert in setup.alerts()]
+    assert states.count("opened") >= 6
+    assert states.count("updated") >= 4
+    assert states.count("closed") == states.count("opened") - 2
+    told = outcome(broker)
+    assert told == told.once()
+    return told
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("is_exactly_once", [False, True])
+def test_incidents_are_those_of_one_worker_that_was_left_alone(
+    detector: Detector, undisturbed: Outcome, seed: int, is_exactly_once: bool
+) -> None:
+    """Workers crash, join, leave and lose their membership while the stream is read, and
+    the broker takes nothing for a while."""
+    chance = random.Random(seed)
+    broker = MemoryBroker(n_partitions=3)
+    broker.append(STREAM)
+    # From room for no incident in a note to room for all.
+    max_note_bytes = chance.choice([60, 200, 4_000])
+    commit_interval_s = chance.choice([0.0, 0.0, 3_600.0])
+
+    def started() -> Setup:
+        delivery: Delivery = AtLeastOnce(MemoryProducer(broker))
+        if is_exactly_once:
+            delivery = MemoryTransactions(broker, transactional_id=uuid4().hex)
+        return Setup(
+            broker,
+            detector,
+            delivery=Shaky(delivery, chance),
+            max_records=chance.choice([1, 7, 30]),
+            commit_interval_s=commit_interval_s,
+            max_note_bytes=max_note_bytes,
+        )
+
+    workers = [started()]
+    n_idle = 0
+    while n_idle < 5:
+        at = chance.randrange(len(workers))
+        action = chance.random()
+        if action < 0.05:
+            workers[at].consumer.close(0.0)
+            workers[at] = started()
+        elif action < 0.07 and len(workers) < 3:
+            workers.append(started())
+        elif action < 0.09 and len(workers) > 1:
+            workers.pop(at).worker.close(1.0)
+        elif action < 0.11:
+            workers[at].consumer.evict()
+        turns = [each.worker.run_once() for each in workers]
+        n_idle = 0 if any(turns) else n_idle + 1
+
+    told = outcome(broker)
+    assert told.once() == undisturbed
+    if is_exactly_once:
+        assert told == undisturbed
+
+
+def test_after_a_restart_nothing_is_told_of_what_was_committed(detector: Detector) -> None:
+    broker = MemoryBroker(n_partitions=3)
+    broker.append(STREAM)
+    first = Setup(broker, detector)
+    first.read_all()
+    first.consumer.close(0.0)
+    n_alerts, n_dead = len(broker.records("alerts")), len(broker.records("readings.dead"))
+
+    again = Setup(broker, detector)
+    again.read_all()
+
+    assert len(broker.records("alerts")) == n_alerts
+    assert len(broker.records("readings.dead")) == n_dead
+    assert again.metric("pipeline_readings_total") == 0
+    n_replayed = again.metric("pipeline_readings_replayed_total") or 0
+    assert 0 < n_replayed < len(STREAM)
+    assert again.metric("pipeline_incidents_open") == 2
+
+
+def test_offsets_that_a_tool_has_set_are_a_clean_start(detector: Detector) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(messages("pump-1", series(1)))
+    first = Setup(broker, detector)
+    first.read_all()
+    reset = first.consumer
+    reset.commit({Partition("readings", 0): 20}, 1.0)
+    reset.close(0.0)
+
+    second = Setup(broker, detector)
+    second.read_all()
+
+    assert second.metric("pipeline_readings_replayed_total") == 0
+    assert second.metric("pipeline_readings_total") == N_READINGS - 20
+
+
+def test_units_out_of_reach_are_counted_and_start_anew(detector: Detector) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(messages("slow", builders.sensor_series(3)))
+    broker.append(messages("fast", builders.sensor_series(N_READINGS)))
+    first = Setup(broker, detector, max_replay_records=100)
+    first.read_all()
+    assert first.metric("pipeline_units_out_of_reach") == 1
+    first.consumer.close(0.0)
+
+    second = Setup(broker, detector, max_replay_records=100)
+    second.read_all()
+
+    assert second.metric("pipeline_readings_replayed_total") == 100
+    assert second.metric("pipeline_units") == 1
