@@ -9,9 +9,9 @@ from pipeline.steps import Steps
 def give_up_idle(steps: Steps, readings: Readings, idle_s: float) -> int:
     """Have units start anew that are silent for `idle_s`, and return how many.
 
-    The present is the newest time among the partition's last readings: not the newest
-    ever, for an old stretch of a stream may be sent again. An open incident stays open:
-    silence is no recovery.
+    The present is the median time of the partition's last readings: not the newest, for a
+    single clock may be wrong, and an old stretch of a stream may be sent again. An open
+    incident stays open, for silence is no recovery; but nobody reads back to it.
 
     Args:
         steps: no batch is in hand.
@@ -24,7 +24,8 @@ def give_up_idle(steps: Steps, readings: Readings, idle_s: float) -> int:
     known = [number for number, p in enumerate(readings.partitions) if p in number_of]
     for number in known:
         time_s = readings.time_s_N[readings.partition_N == number]
-        now_s_P[number_of[readings.partitions[number]]] = time_s.max(initial=-np.inf)
+        if len(time_s):
+            now_s_P[number_of[readings.partitions[number]]] = np.median(time_s)
     newest_s_U = steps.windows.newest_s_U[: len(number_U)]
     idle_U = newest_s_U < now_s_P[number_U[: len(newest_s_U)]] - idle_s
     rows: IntArray = np.flatnonzero(idle_U & (newest_s_U > -np.inf))
@@ -35,5 +36,6 @@ def give_up_idle(steps: Steps, readings: Readings, idle_s: float) -> int:
     steps.reach.forget(rows)
     steps.scorer.forget(rows)
     steps.incidents.forget_scores(rows)
+    steps.incidents.leave_behind(rows)
     steps.units.free(rows[~is_open])
     return len(rows)

@@ -1,12 +1,13 @@
 """Scores to incidents: opened, updated and closed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.reach import NOWHERE
 from pipeline.records import (
     BoolArray,
     FloatArray,
@@ -27,6 +28,10 @@ CRITICAL_SCORE = 2.0
 UPDATE_FACTOR = 1.5
 """An open incident is told of again once its peak has grown by this factor, or has become
 critical. The number of updates is then bounded by the logarithm of the peak."""
+
+
+Reopens: TypeAlias = Callable[[Partition, str, float], bool]
+"""Whether an incident is open that this unit's reading at this time has opened."""
 
 
 class Explanation(NamedTuple):
@@ -100,7 +105,7 @@ class IncidentTracker:
         windows: LiveWindows,
         scores: Scores,
         reach_U: IntArray,
-        is_replay: bool = False,
+        reopens: Reopens | None = None,
     ) -> Decisions:
         """Take one poll's scores and return what changed.
 
@@ -112,8 +117,8 @@ class IncidentTracker:
             windows: those that they completed.
             scores: of these windows.
             reach_U: see `Reach`; a row for each that was given out.
-            is_replay: all of it was decided before. Incidents that were restored stay as
-                they are.
+            reopens: all of it was decided before. Incidents that were restored stay as
+                they are, and no other is opened than those that this says are open.
         """
         self._grow(len(reach_U))
         over_B = scores.score_B >= 1.0
@@ -127,7 +132,7 @@ class IncidentTracker:
         is_active_G |= self._over_bits_U[row_G] != 0
         is_active_G |= self._is_open_U[row_G]
         end_G = np.append(first_G[1:], len(over_B))
-        poll = _Poll(readings, windows, scores, reach_U, is_replay)
+        poll = _Poll(readings, windows, scores, reach_U, reopens)
         for group in np.flatnonzero(is_active_G).tolist():
             span = slice(int(first_G[group]), int(end_G[group]))
             for first, last in self._follow(poll, span, events):
@@ -149,6 +154,12 @@ class IncidentTracker:
         rows = rows[rows < len(self._over_bits_U)]
         self._over_bits_U[rows] = 0
         self._n_below_U[rows] = 0
+
+    def leave_behind(self, rows: IntArray) -> None:
+        """Have no one read back to what opened the incidents of these rows."""
+        for row in rows.tolist():
+            if row in self._open:
+                self._open[row].replay_from = NOWHERE
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows. What is open in them is neither closed nor told of."""
@@ -172,7 +183,7 @@ class IncidentTracker:
             is_open=row in self._open,
         )
         score_S = poll.scores.score_B[span]
-        if poll.is_replay and state.is_open and self._open[row].is_restored:
+        if poll.reopens is not None and state.is_open and self._open[row].is_restored:
             observe(score_S, self._rule, state)
             self._keep(row, state)
             return [(span.start, span.stop)]
@@ -181,7 +192,9 @@ class IncidentTracker:
         ranges: list[tuple[int, int]] = []
         for index, opens in transitions(score_S, self._rule, state):
             b = span.start + index
-            if opens:
+            if opens and not poll.may_open(b):
+                state.is_open = False
+            elif opens:
                 self._open[row] = poll.opened(b)
                 events.append(poll.event("opened", b, self._open[row]))
                 begin, untold = b, b + 1
@@ -216,7 +229,17 @@ class _Poll(NamedTuple):
     windows: LiveWindows
     scores: Scores
     reach_U: IntArray
-    is_replay: bool
+    reopens: Reopens | None
+
+    def may_open(self, b: int) -> bool:
+        if self.reopens is None:
+            return True
+        reading = self.windows.reading_B[b]
+        return self.reopens(
+            self.readings.partitions[self.readings.partition_N[reading]],
+            self.readings.units[reading],
+            float(self.readings.time_s_N[reading]),
+        )
 
     def opened(self, b: int) -> OpenIncident:
         reading = self.windows.reading_B[b]

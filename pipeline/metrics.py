@@ -143,6 +143,16 @@ class WorkerMetrics:
             "Units that a restart would not rebuild as a whole: their last readings lie "
             "further back than it reads.",
         )
+        self.incidents_out_of_reach = gauge(
+            "pipeline_incidents_out_of_reach",
+            "Open incidents that a restart would know nothing of: neither has the note "
+            "beside the offset room for them, nor does it read so far back.",
+        )
+        self.offsets_missed = counter(
+            "pipeline_offsets_missed_total",
+            "Offsets between a committed one and the first record found behind it, when "
+            "partitions were taken over: records that retention took unread.",
+        )
         self.detector_info = gauge(
             "pipeline_detector_info",
             "1, labelled with the detector in use.",

@@ -12,8 +12,9 @@ import numpy as np
 
 from pipeline.incident import Explanation, OpenIncident
 
-VERSION = 1
+VERSION = 2
 MAX_TEXT_BYTES = 64 * 2**10
+MARK_BYTES = 4
 MAX_UNPACKED_BYTES = 2**20
 """Of a note that is read: whoever may commit for the group may write one."""
 
@@ -31,8 +32,17 @@ class Note:
     replay_from: int
     """Where to begin reading, to know of each unit what the last owner knew."""
     incidents: Sequence[Incident]
-    """Those that are open, with their units; what is not among them the readings from
+    """Those that are open, with their units. Others that are open the readings from
     `replay_from` on bring about again."""
+    reopened: frozenset[int] | None = frozenset()
+    """The `mark` of each of the others; None if they are too many. What else is brought
+    about is not open: it comes of reading units from where less is known of them."""
+
+
+def mark(unit: str, opened_at_s: float) -> int:
+    """An incident in 32 bits."""
+    digest = hashlib.blake2b(f"{opened_at_s!r} {unit}".encode(), digest_size=MARK_BYTES)
+    return int.from_bytes(digest.digest(), "little")
 
 
 class _Incident(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -52,6 +62,8 @@ class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     next_offset: int
     replay_from: int
     incidents: list[_Incident]
+    reopened: bytes | None
+    """Of each `MARK_BYTES`."""
 
 
 class NoteCodec:
@@ -79,20 +91,24 @@ class NoteCodec:
         for anything.
         """
         incidents = sorted(note.incidents, key=lambda each: each[1].replay_from)
-        n_kept = len(incidents)
-        while n_kept >= 0:
-            left_out = [incident.replay_from for _, incident in incidents[n_kept:]]
-            text = self._text(
-                replace(
-                    note,
-                    incidents=incidents[:n_kept],
-                    replay_from=max(floor, min([note.replay_from, *left_out])),
+        for has_marks in (True, False):
+            n_kept = len(incidents)
+            while n_kept >= 0:
+                left_out = incidents[n_kept:]
+                begin = min([note.replay_from, *(each.replay_from for _, each in left_out)])
+                marks = frozenset(mark(unit, each.opened_at_s) for unit, each in left_out)
+                text = self._text(
+                    replace(
+                        note,
+                        incidents=incidents[:n_kept],
+                        replay_from=max(floor, begin),
+                        reopened=marks if has_marks else None,
+                    )
                 )
-            )
-            if len(text) <= self._max_bytes:
-                return text
-            # About as many fewer as the text is too long, at least one.
-            n_kept = min(n_kept - 1, n_kept * self._max_bytes // len(text))
+                if len(text) <= self._max_bytes:
+                    return text
+                # About as many fewer as the text is too long, at least one.
+                n_kept = min(n_kept - 1, n_kept * self._max_bytes // len(text))
         return ""
 
     def decode(self, text: str) -> Note | None:
@@ -106,13 +122,17 @@ class NoteCodec:
             if (found.version, found.detector) != (VERSION, self._detector):
                 return None
             incidents = [(each.unit, self._restored(each)) for each in found.incidents]
+            reopened = None
+            if found.reopened is not None:
+                reopened = frozenset(np.frombuffer(found.reopened, "<u4").tolist())
         except (ValueError, zlib.error, msgspec.MsgspecError):
             return None
         if not 0 <= found.replay_from <= found.next_offset:
             return None
-        return Note(found.next_offset, found.replay_from, incidents)
+        return Note(found.next_offset, found.replay_from, incidents, reopened)
 
     def _text(self, note: Note) -> str:
+        marks = note.reopened
         packed = msgspec.msgpack.encode(
             _Note(
                 VERSION,
@@ -120,6 +140,7 @@ class NoteCodec:
                 note.next_offset,
                 note.replay_from,
                 [self._packed(unit, incident) for unit, incident in note.incidents],
+                None if marks is None else np.array(sorted(marks), "<u4").tobytes(),
             )
         )
         return base64.b85encode(zlib.compress(packed)).decode("ascii")

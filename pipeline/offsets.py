@@ -15,6 +15,10 @@ from pipeline.transport.base import Consumer
 
 log = structlog.get_logger()
 
+MAX_POSTPONED_S = 30.0
+"""Commits that are postponed for longer stop the reading: what a crash repeats, and what a
+transaction holds, stays bounded."""
+
 
 class Offsets:
     """Owns the offsets up to which everything is published, until they are committed."""
@@ -34,7 +38,7 @@ class Offsets:
         self._interval_s = interval_s
         self._next_offsets: dict[Partition, int] = {}
         self._tried_at_s = -math.inf
-        self._is_postponed = False
+        self._postponed_at_s: float | None = None
 
     def update(self, next_offsets: Mapping[Partition, int]) -> None:
         """All before these is published."""
@@ -44,10 +48,17 @@ class Offsets:
         """Leave these to their next owner."""
         for partition in partitions:
             self._next_offsets.pop(partition, None)
+        if not self._next_offsets:
+            self._postponed_at_s = None
 
     def is_due(self) -> bool:
         """Whether a commit is due, records or not."""
         return time.monotonic() - self._tried_at_s >= self._interval_s
+
+    def is_stuck(self) -> bool:
+        """Whether nothing more should be read before a commit succeeds."""
+        since_s = self._postponed_at_s
+        return since_s is not None and time.monotonic() - since_s > MAX_POSTPONED_S
 
     def commit(self, consumer: Consumer, timeout_s: float) -> None:
         """Commit, if there is anything to; no batch is in hand.
@@ -66,9 +77,9 @@ class Offsets:
                 raise
             # A rebalance is under way, mostly. The next commit has these too, and if
             # the partition is gone by then its new owner repeats them.
-            if not self._is_postponed:
+            if self._postponed_at_s is None:
                 log.warning("commit_postponed", error=str(error))
-            self._is_postponed = True
+                self._postponed_at_s = time.monotonic()
             return
         self._next_offsets.clear()
-        self._is_postponed = False
+        self._postponed_at_s = None

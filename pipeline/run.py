@@ -112,11 +112,12 @@ def _work(
                 "none on first use; create them, or set PIPELINE_KAFKA__ALERTS_TOPIC and "
                 "PIPELINE_KAFKA__DEAD_LETTERS_TOPIC"
             )
+        rule = settings.incident.rule(calibrated_rule(loaded))
         worker = Worker(
             steps=build_steps(
                 loaded,
                 scorer,
-                settings.incident.rule(calibrated_rule(loaded)),
+                rule,
                 settings.decode,
                 _n_units(settings, loaded),
                 kafka.alerts_topic,
@@ -124,7 +125,8 @@ def _work(
             ),
             recovery=Recovery(
                 NoteCodec(
-                    loaded.digest,
+                    # What another rule or detector remembers is of no use.
+                    f"{loaded.digest} {rule} {settings.alert.max_sensors}",
                     len(loaded.detector.sensors),
                     settings.alert.max_sensors,
                     kafka.max_metadata_bytes,

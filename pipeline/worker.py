@@ -121,9 +121,14 @@ class Worker:
 
         Meanwhile the next turn's are polled and decoded.
         """
-        self._inbox.fill(self._poll_timeout_s)
+        if self._offsets.is_stuck():
+            # More work would only be more to repeat.
+            self._consumer.keep_alive()
+            time.sleep(PUBLISH_AGAIN_S)
+        else:
+            self._inbox.fill(self._poll_timeout_s)
         turn = None
-        if (taken := self._inbox.take()) is not None:
+        if not self._offsets.is_stuck() and (taken := self._inbox.take()) is not None:
             self._recovery.restore(self._steps)
             self._in_hand = self._beside.begin(partial(self._process, taken))
             try:
@@ -157,7 +162,11 @@ class Worker:
             scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         with self._timed("incident"):
             decisions = steps.incidents.update(
-                readings, windows, scores, steps.reach.offset_U, taken.records.is_replay
+                readings,
+                windows,
+                scores,
+                steps.reach.offset_U,
+                self._recovery.reopens if taken.records.is_replay else None,
             )
         return Turn(taken, readings, refused, windows, scores, decisions)
 
@@ -208,6 +217,7 @@ class Worker:
             # Nothing more is polled before it succeeds, and nothing is lost.
             log.warning("publish_postponed", error=str(error))
             self._health.publishes(is_possible=False)
+            self._health.turned(len(self._consumer.assignment()), time.monotonic())
             self._publish_again_at_s = time.monotonic() + PUBLISH_AGAIN_S
             return False
         self._health.publishes(is_possible=True)
@@ -231,11 +241,11 @@ class Worker:
         A broker that is gone by now is only logged: what is not committed is repeated by
         whoever takes over, and whatever went wrong before must not be masked.
         """
-        try:
-            self._commit(timeout_s)
-            self._consumer.close(timeout_s)
-        except TransportError as error:
-            log.warning("close_incomplete", error=str(error))
+        for leave in (self._commit, self._consumer.close):
+            try:
+                leave(timeout_s)
+            except TransportError as error:
+                log.warning("close_incomplete", error=str(error))
 
     def on_assigned(self, partitions: Collection[Partition]) -> None:
         """Begin where what is remembered of their units can be rebuilt from."""
@@ -297,6 +307,7 @@ class Worker:
         if self._in_hand is None:
             with self._timed("commit"):
                 self._offsets.commit(self._consumer, timeout_s)
+            self._health.publishes(is_possible=not self._offsets.is_stuck())
 
     def _timed(self, step: str) -> AbstractContextManager[object]:
         return self._metrics.step_seconds.labels(step).time()
@@ -305,7 +316,10 @@ class Worker:
         assignment = self._consumer.assignment()
         self._metrics.partitions_assigned.set(len(assignment))
         self._metrics.units.set(len(self._steps.units))
-        self._metrics.units_out_of_reach.set(self._recovery.n_out_of_reach)
+        self._metrics.units_out_of_reach.set(self._recovery.n_units_out_of_reach)
+        n_incidents = self._recovery.n_incidents_out_of_reach
+        self._metrics.incidents_out_of_reach.set(n_incidents)
+        self._metrics.offsets_missed.inc(self._recovery.take_missed())
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
         self._health.turned(len(assignment), time.monotonic())

@@ -9,6 +9,8 @@ from tests.chaos.oracle import Told
 from tests.chaos.stream import Sent
 
 MAX_SHOWN = 5
+REASONS = ("no server answered within", "another producer has this transactional id")
+"""For which a worker may end: it was started, or stood still, while Kafka was away."""
 
 
 def differences(
@@ -28,6 +30,20 @@ def differences(
     found += _between("alerts", told.alerts, expected.alerts, may_repeat)
     found += _between("dead letters", told.dead_letters, expected.dead_letters, may_repeat)
     return found
+
+
+def ended(exit_codes: Mapping[int, int], errors: Mapping[str, int]) -> list[str]:
+    """Workers that ended by themselves, and not for a reason that is one.
+
+    A signal that comes before they listen to any ends them as it ends anything.
+    """
+    n_expected = sum(
+        n for line, n in errors.items() if any(reason in line for reason in REASONS)
+    )
+    n_other = sum(n for code, n in exit_codes.items() if code not in (0, -9, -15))
+    if n_other <= n_expected:
+        return []
+    return [f"{n_other} workers ended with {dict(exit_codes)}", *map(str, errors)]
 
 
 def counted(

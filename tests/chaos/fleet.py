@@ -84,7 +84,7 @@ class Fleet:
         lines: Counter[str] = Counter()
         for log in self._folder.glob("worker-*.log"):
             last = log.read_text(errors="replace").splitlines()[-1:]
-            lines.update(line for line in last if line.startswith("error: "))
+            lines.update(line for line in last if not line.startswith("{"))
         return lines
 
     def totals(self) -> Counter[str]:

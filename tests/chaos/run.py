@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pipeline.kafka_listeners import PROXIED
 from pipeline.kafka_server import LocalKafka
 from tests.chaos import topics
-from tests.chaos.compare import counted, differences
+from tests.chaos.compare import counted, differences, ended
 from tests.chaos.fleet import Fleet
 from tests.chaos.oracle import ALERTS, DEAD_LETTERS, Told, undisturbed
 from tests.chaos.proxy import Proxy
@@ -113,7 +113,9 @@ def run(
         is_at_end = is_at_end and _within(SETTLE_TIMEOUT_S, is_settled)
         after = fleet.totals()
         exit_codes = dict(fleet.exit_codes)
-        outcome.report |= {"exit_codes": exit_codes, "errors": dict(fleet.errors())}
+        errors = dict(fleet.errors())
+        outcome.report |= {"exit_codes": exit_codes, "errors": errors}
+        outcome.differences += ended(exit_codes, errors)
     if not is_at_end:
         outcome.differences.append("the workers did not read to the end")
         return outcome

@@ -62,9 +62,11 @@ class Stream:
             if chance.random() < SHARE_POISON:
                 yield self._poison(unit)
             elif chance.random() < SHARE_LATE and self._n_sent[unit]:
-                time_s = self._time_s(unit) - chance.uniform(1.5, 60.0) * STEP_S
-                value = self._json(unit, time_s, [9e3] * N_SENSORS)
-                yield Sent(_key(unit), value, 1, is_late=True)
+                # Now and then as many in a row as fill a window.
+                for _ in range(chance.choice([*([1] * 20), 40])):
+                    time_s = self._time_s(unit) - chance.uniform(1.5, 60.0) * STEP_S
+                    value = self._json(unit, time_s, [9e3] * N_SENSORS)
+                    yield Sent(_key(unit), value, 1, is_late=True)
             elif chance.random() < SHARE_IN_ARRAYS:
                 n = chance.randint(2, 20)
                 parts = [self._next(unit) for _ in range(n)]

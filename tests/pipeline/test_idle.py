@@ -89,6 +89,34 @@ def test_a_restart_does_not_read_back_to_a_silent_unit(
     assert second.metric("pipeline_units") == 1
 
 
+def test_nor_to_the_beginning_of_its_incident(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    broker.append(messages("silent", faulty_series()[: FAULT.start + 10]))
+    broker.append(later("busy", 10_000.0, n_readings=400))
+    first = Setup(broker, detector, unit_idle_s=100.0, max_note_bytes=100)
+    first.read_all()
+    first.consumer.close(0.0)
+
+    second = Setup(broker, detector, unit_idle_s=100.0, max_note_bytes=100)
+    second.read_all()
+
+    assert first.metric("pipeline_incidents_out_of_reach") == 1
+    assert 0 < (second.metric("pipeline_readings_replayed_total") or 0) < 400
+
+
+def test_one_clock_that_is_wrong_makes_nobody_idle(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    broker.append(messages("pump", builders.sensor_series(20)))
+    broker.append([*later("wrong", 1_000.0, 1), *later("busy", 20.0, n_readings=10)])
+    setup = Setup(broker, detector, unit_idle_s=100.0)
+
+    setup.read_all()
+
+    assert setup.metric("pipeline_units_evicted_total") == 0
+
+
 def test_an_old_stretch_that_is_sent_again_makes_nobody_idle(
     broker: MemoryBroker, detector: Detector
 ) -> None:

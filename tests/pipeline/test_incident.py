@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.incident import Event, IncidentTracker
-from pipeline.records import FloatArray, Readings, Scores
+from pipeline.records import FloatArray, Partition, Readings, Scores
 from pipeline.trigger import IncidentRule
 from pipeline.window import Arrived, LiveWindows, Windows
 from tests import builders
@@ -208,6 +208,21 @@ def test_a_restored_incident_goes_on_as_if_it_had_been_opened_here() -> None:
     assert contents(closed) == contents(expected[-1])
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_read_again_only_what_is_known_to_be_open_is_opened(is_open: bool) -> None:
+    tracker = IncidentTracker(RULE)
+    asked: list[tuple[Partition, str]] = []
+
+    def reopens(partition: Partition, unit: str, opened_at_s: float) -> bool:
+        asked.append((partition, unit))
+        return is_open
+
+    tracker.update(*scored({0: [1.0, 1.2, 1.3]}), REACH[:1], reopens)
+
+    assert set(asked) == {(Partition("readings", 0), "unit-0")}
+    assert tracker.n_open == is_open
+
+
 def test_a_restored_incident_stays_as_it_is_while_its_readings_are_read_again() -> None:
     before = IncidentTracker(RULE)
     follow(before, [1.0, 1.2])
@@ -217,7 +232,7 @@ def test_a_restored_incident_stays_as_it_is_while_its_readings_are_read_again() 
 
     # Without a past scores are too low at first, and would close it.
     readings, windows, scores = scored({0: [0.0, 0.0, 0.0, 1.2, 0.1]})
-    decisions = tracker.update(readings, windows, scores, REACH[:1], is_replay=True)
+    decisions = tracker.update(readings, windows, scores, REACH[:1], lambda *_: False)
 
     assert decisions.events == []
     assert decisions.is_open_B.all()

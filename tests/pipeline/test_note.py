@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.incident import Explanation, OpenIncident
-from pipeline.note import Note, NoteCodec
+from pipeline.note import Note, NoteCodec, mark
 
 F = 8
 
@@ -123,3 +123,22 @@ def test_a_note_that_claims_to_be_huge_is_not_unpacked() -> None:
     bomb = base64.b85encode(zlib.compress(b"\x00" * 2**28)).decode()
 
     assert codec().decode(bomb[:60_000]) is None
+
+
+def test_incidents_without_room_are_named_as_long_as_there_is_room_for_that() -> None:
+    incidents = [(f"pump-{i}", incident(i)) for i in range(100)]
+
+    note = codec(max_bytes=1_500).decode(
+        codec(max_bytes=1_500).encode(Note(100, 60, incidents), floor=0)
+    )
+    crowded = codec(max_bytes=120).decode(
+        codec(max_bytes=120).encode(Note(100, 60, incidents), floor=0)
+    )
+
+    assert note is not None
+    assert crowded is not None
+    kept = {unit for unit, _ in note.incidents}
+    left_out = [mark(u, each.opened_at_s) for u, each in incidents if u not in kept]
+    assert 0 < len(kept) < 100
+    assert note.reopened == frozenset(left_out)
+    assert crowded.reopened is None

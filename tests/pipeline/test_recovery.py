@@ -13,7 +13,10 @@ from pipeline.alert import decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.detector import Detector
 from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.note import Note, NoteCodec
 from pipeline.records import Message, Partition
+from pipeline.recovery import Recovery
+from pipeline.transport.base import Committed
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from pipeline.transport.memory_transactions import MemoryTransactions
 from tests import builders
@@ -21,6 +24,7 @@ from tests.pipeline.test_worker import contents
 from tests.workers import N_READINGS, WINDOW, Setup, messages
 
 N_UNITS = 5
+WILD = dict.fromkeys(builders.SENSORS, 9e3)
 
 
 def series(unit: int) -> np.ndarray:
@@ -227,3 +231,91 @@ def test_units_out_of_reach_are_counted_and_start_anew(detector: Detector) -> No
 
     assert second.metric("pipeline_readings_replayed_total") == 100
     assert second.metric("pipeline_units") == 1
+
+
+def hovering(detector: Detector, begin: int, end: int) -> np.ndarray:
+    """Readings whose scores from `begin` on open no incident, and let none recover."""
+    values_NF = builders.sensor_series(N_READINGS)[:end].copy()
+    for i in range(begin, end):
+        for offset in np.concatenate([np.arange(0, 20, 0.5), -np.arange(0, 20, 0.5)]):
+            tried_NF = values_NF[max(0, i - 3 * WINDOW) : i + 1].copy()
+            tried_NF[-1, 1] += offset
+            if 0.87 <= detector.score_series(tried_NF).score_B[-1] < 0.97:
+                values_NF[i] = tried_NF[-1]
+                break
+        else:
+            raise AssertionError(f"no value for reading {i} scores so")
+    return values_NF
+
+
+def test_what_was_late_opens_no_incident_when_it_is_read_again(detector: Detector) -> None:
+    """From before a unit's own mark on less is known of it than its last owner knew."""
+    values_NF = hovering(detector, 2 * WINDOW, 80)
+    sent = messages("pump", values_NF)
+    again = messages("pump", builders.sensor_series(2 * WINDOW))[1 : WINDOW + 2]
+    wild = [
+        Message("readings", builders.reading_json("pump", 1e9 + 10 + i, WILD), b"pump")
+        for i in range(3)
+    ]
+    stream = [*sent[:30], *messages("slow", values_NF[:1]), *again, *wild, *sent[30:]]
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(stream)
+    first = Setup(broker, detector, max_records=1)
+    first.read_all()
+    assert first.metric("pipeline_readings_late_total") == len(again) + len(wild)
+    first.consumer.close(0.0)
+
+    second = Setup(broker, detector, max_records=1)
+    broker.append(messages("pump", builders.sensor_series(N_READINGS))[80:120])
+    second.read_all()
+
+    assert second.metric("pipeline_readings_replayed_total") == len(stream) - 30
+    assert second.alerts() == []
+
+
+def test_an_open_incident_that_nobody_would_know_of_is_counted(detector: Detector) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(messages("pump", series(1)))
+    first = Setup(broker, detector, max_note_bytes=60, max_replay_records=60)
+    first.read_all()
+    assert first.metric("pipeline_incidents_open") == 1
+    assert first.metric("pipeline_incidents_out_of_reach") == 1
+    first.consumer.close(0.0)
+
+    second = Setup(broker, detector, max_note_bytes=60, max_replay_records=60)
+    second.read_all()
+
+    assert [alert.state for alert in second.alerts()].count("closed") == 0
+    assert second.metric("pipeline_incidents_open") == 0
+
+
+def test_records_that_are_gone_before_they_were_read_are_counted(
+    detector: Detector,
+) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    sent = messages("pump", builders.sensor_series(N_READINGS))
+    broker.append(sent[:100])
+    first = Setup(broker, detector)
+    first.read_all()
+    first.consumer.close(0.0)
+    broker.append(sent[100:])
+    broker.logs("readings")[0].drop_before(150)
+
+    second = Setup(broker, detector)
+    second.read_all()
+
+    assert second.metric("pipeline_offsets_missed_total") == 50
+    assert second.metric("pipeline_readings_total") == 50
+
+
+def test_a_log_that_begins_anew_is_read_as_one(detector: Detector) -> None:
+    recovery = Recovery(NoteCodec("sha256:0", 3, 3, max_bytes=4_000), 100)
+    partition = Partition("readings", 0)
+    note = NoteCodec("sha256:0", 3, 3, 4_000).encode(Note(200, 150, []), floor=0)
+    assert recovery.begin(partition, Committed(200, note)) == 150
+    found = builders.polled(builders.record(offset=3), builders.record(offset=4))
+
+    (records,) = recovery.split(found)
+
+    assert not records.is_replay
+    assert records.records == found.records

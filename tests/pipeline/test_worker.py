@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from pipeline import inbox
+from pipeline import inbox, offsets, worker
 from pipeline.alert import Alert, decode
 from pipeline.detector.detector import Detector
 from pipeline.detector.scaling import Scaling
@@ -289,3 +289,28 @@ def test_work_whose_alerts_were_not_acknowledged_is_not_committed_on_the_way_out
     setup.worker.close(1.0)
 
     assert sum(broker.committed("workers").values()) == 50
+
+
+def test_while_commits_are_postponed_for_long_nothing_more_is_read(
+    broker: MemoryBroker, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, max_records=50)
+    monkeypatch.setattr(offsets, "MAX_POSTPONED_S", 0.0)
+    monkeypatch.setattr(worker, "PUBLISH_AGAIN_S", 0.0)
+    commit = setup.consumer.commit
+    refused = TransportError("a rebalance is under way", retriable=True)
+    monkeypatch.setattr(setup.consumer, "commit", raising(refused))
+
+    for _ in range(5):
+        setup.worker.run_once()
+
+    assert setup.metric("pipeline_readings_total") == 50
+    assert not setup.health.readiness(0.0)["broker_takes_alerts"]
+
+    monkeypatch.setattr(setup.consumer, "commit", commit)
+    setup.worker.run_once()
+    setup.read_all()
+
+    assert list(broker.committed("workers").values()) == [N_READINGS]
+    assert setup.health.readiness(0.0)["broker_takes_alerts"]
