@@ -48,11 +48,13 @@ def series(unit: int) -> np.ndarray:
 
 
 def stream() -> list[Message]:
-    """All units' readings, some faster than others for a while, and some garbage."""
+    """All units' readings, some faster than others for a while, some late, and garbage."""
     chance = random.Random(0)
     of_unit = [messages(f"pump-{unit}", series(unit)) for unit in range(N_UNITS)]
     for unit, sent in enumerate(of_unit):
         sent.insert(50, Message("readings", b"garbage", key=f"pump-{unit}".encode()))
+        # As many as fill a window, sent again by their device.
+        sent[130 + unit : 130 + unit] = sent[60 : 60 + 2 * WINDOW]
     waiting = [list(reversed(sent)) for sent in of_unit]
     mixed: list[Message] = []
     while any(waiting):
