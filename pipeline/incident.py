@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.reach import NOWHERE
 from pipeline.records import (
+    NOWHERE,
     BoolArray,
     FloatArray,
     IntArray,

@@ -3,12 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import IntArray
+from pipeline.records import NOWHERE, IntArray
 from pipeline.trail import extended, n_to_add
 from pipeline.window import Arrived
-
-NOWHERE = np.iinfo(np.int64).max
-"""The offset of a row without a unit."""
 
 
 class Reach:

@@ -16,6 +16,9 @@ TimeArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
+NOWHERE = np.iinfo(np.int64).max
+"""An offset behind all others, where there is nothing to read."""
+
 
 class Partition(NamedTuple):
     """One partition of one topic."""

@@ -13,8 +13,7 @@ import numpy as np
 import structlog
 
 from pipeline.note import Incident, Note, NoteCodec, mark
-from pipeline.reach import NOWHERE
-from pipeline.records import Partition, Record, Records, behind
+from pipeline.records import NOWHERE, Partition, Record, Records, behind
 from pipeline.steps import Steps
 from pipeline.transport.base import Committed
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reach import NOWHERE, Reach
+from pipeline.reach import Reach
+from pipeline.records import NOWHERE
 from pipeline.window import Arrived
 
 N_NEEDED = 5
