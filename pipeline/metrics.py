@@ -151,7 +151,8 @@ class WorkerMetrics:
         self.offsets_missed = counter(
             "pipeline_offsets_missed_total",
             "Offsets between a committed one and the first record found behind it, when "
-            "partitions were taken over: records that retention took unread.",
+            "partitions were taken over: records that retention or compaction took unread, "
+            "and ends of transactions.",
         )
         self.detector_info = gauge(
             "pipeline_detector_info",
