@@ -7,6 +7,9 @@ from pipeline.records import NOWHERE, IntArray
 from pipeline.trail import extended, n_to_add
 from pipeline.window import Arrived
 
+UNSEEN = -1
+"""The count of a row from which nothing has come."""
+
 
 class Reach:
     """Owns, of each unit, an offset from which on it has sent at least `n_readings`.
@@ -39,19 +42,22 @@ class Reach:
         if n_new:
             self._offset_U = extended(self._offset_U, n_new, NOWHERE)
             self._newer_U = extended(self._newer_U, n_new, NOWHERE)
-            self._n_since_U = extended(self._n_since_U, n_new, 0)
+            self._n_since_U = extended(self._n_since_U, n_new, UNSEEN)
+        # Most have neither come for the first time nor had enough: of these one array
+        # alone is looked up, which with many units is what takes the time.
         row_G, first_G = arrived.row_G, arrived.first_offset_G
-        is_new_G = self._offset_U[row_G] == NOWHERE
-        self._offset_U[row_G[is_new_G]] = first_G[is_new_G]
-        is_due_G = ~is_new_G & (self._n_since_U[row_G] >= self._n_readings)
-        self._offset_U[row_G[is_due_G]] = self._newer_U[row_G[is_due_G]]
-        begins_G = is_new_G | is_due_G
-        self._newer_U[row_G[begins_G]] = first_G[begins_G]
-        self._n_since_U[row_G[begins_G]] = 0
-        self._n_since_U[row_G] += arrived.n_G.astype(np.int32)
+        n_since_G = self._n_since_U[row_G]
+        begins_G = (n_since_G == UNSEEN) | (n_since_G >= self._n_readings)
+        if begins_G.any():
+            row_K, first_K = row_G[begins_G], first_G[begins_G]
+            is_new_K = n_since_G[begins_G] == UNSEEN
+            self._offset_U[row_K] = np.where(is_new_K, first_K, self._newer_U[row_K])
+            self._newer_U[row_K] = first_K
+            n_since_G[begins_G] = 0
+        self._n_since_U[row_G] = n_since_G + arrived.n_G
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows."""
         rows = rows[rows < len(self._n_since_U)]
         self._offset_U[rows] = NOWHERE
-        self._n_since_U[rows] = 0
+        self._n_since_U[rows] = UNSEEN
