@@ -94,9 +94,10 @@ class Recovery:
 
     def split(self, records: Records) -> Iterator[Records]:
         """A poll's records: first those that were dealt with before, then the others."""
-        if self._begun:
+        # Not every record, for as long as some other partition has nothing new.
+        if self._begun.keys() & records.next_offsets.keys():
             self._look_at_first(records)
-        if not self._end_of:
+        if not self._end_of.keys() & records.next_offsets.keys():
             yield records
             return
         before: list[Record] = []

@@ -163,16 +163,22 @@ def test_a_producer_that_has_been_replaced_can_do_nothing_more(pipeline: Pipelin
     assert pipeline.committed() is None
 
 
-def test_a_send_that_fails_adds_nothing_and_what_was_added_before_stays(
-    transport: Transport, group_id: str
-) -> None:
+def narrow(transport: Transport, group_id: str) -> Pipeline:
+    """One whose alerts may not be large."""
     alerts = transport.make_topic(max_message_bytes=10_000)
     readings = transport.make_topic()
     transport.producer().send(numbered(readings, 10))
     consumer = transport.committed_reader(readings, group_id)
     read(consumer, 10)
     producer = transport.transactional(unique_name("worker"))
-    pipeline = Pipeline(transport, readings, alerts, group_id, "", consumer, producer)
+    return Pipeline(transport, readings, alerts, group_id, "", consumer, producer)
+
+
+def test_a_send_that_fails_adds_nothing_and_what_was_added_before_stays(
+    transport: Transport, group_id: str
+) -> None:
+    pipeline = narrow(transport, group_id)
+    alerts, producer = pipeline.alerts, pipeline.producer
     too_large = Message(alerts, random.Random(0).randbytes(20_000))
     producer.send(numbered(alerts, 1))
 
@@ -187,13 +193,8 @@ def test_a_send_that_fails_adds_nothing_and_what_was_added_before_stays(
 def test_many_small_messages_together_are_not_too_large_for_a_transaction(
     transport: Transport, group_id: str
 ) -> None:
-    alerts = transport.make_topic(max_message_bytes=10_000)
-    readings = transport.make_topic()
-    transport.producer().send(numbered(readings, 10))
-    consumer = transport.committed_reader(readings, group_id)
-    read(consumer, 10)
-    producer = transport.transactional(unique_name("worker"))
-    pipeline = Pipeline(transport, readings, alerts, group_id, "", consumer, producer)
+    pipeline = narrow(transport, group_id)
+    alerts, producer = pipeline.alerts, pipeline.producer
 
     producer.send(numbered(alerts, 5_000))
     pipeline.commit(7)
