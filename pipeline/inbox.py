@@ -4,10 +4,10 @@ import time
 from collections import deque
 from collections.abc import Collection
 
+from pipeline.decode import Decoder
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Partition, Records, parts
 from pipeline.recovery import Recovery
-from pipeline.steps import Steps
 from pipeline.transport.base import Consumer
 from pipeline.turn import Taken
 
@@ -23,20 +23,20 @@ class Inbox:
         self,
         consumer: Consumer,
         recovery: Recovery,
-        steps: Steps,
+        decoder: Decoder,
         metrics: WorkerMetrics,
         max_records: int,
     ) -> None:
         """Args:
         consumer: polls.
         recovery: tells what is read again from what is new.
-        steps: decode.
+        decoder: decodes.
         metrics: time both.
         max_records: largest poll.
         """
         self._consumer = consumer
         self._recovery = recovery
-        self._steps = steps
+        self._decoder = decoder
         self._metrics = metrics
         self._max_records = max_records
         self._polled: deque[Records] = deque()
@@ -58,7 +58,7 @@ class Inbox:
             records = self._polled.popleft()
             taken_at_s = time.time()
             with self._metrics.step_seconds.labels("decode").time():
-                decoded, unreadable = self._steps.decoder.decode(records)
+                decoded, unreadable = self._decoder.decode(records)
             self._next = Taken(taken_at_s, records, decoded, unreadable)
 
     def take(self) -> Taken | None:

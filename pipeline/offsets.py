@@ -28,8 +28,8 @@ class Offsets:
     ) -> None:
         """Args:
         delivery: commits.
-        recovery: says what to store beside each offset,
-        steps: of what is remembered here.
+        recovery: says what to store beside each offset.
+        steps: remember what that is about.
         interval_s: between two commits while records keep coming.
         """
         self._delivery = delivery

@@ -104,7 +104,7 @@ class Worker:
         self._finished: Turn | None = None
         self._offsets = Offsets(delivery, recovery, steps, commit_interval_s)
         self._consumer = connect(self)
-        self._inbox = Inbox(self._consumer, recovery, steps, metrics, max_records)
+        self._inbox = Inbox(self._consumer, recovery, steps.decoder, metrics, max_records)
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set; the batch in hand is finished.
