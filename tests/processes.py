@@ -129,9 +129,14 @@ def without_settings() -> dict[str, str]:
 
 def children(parent: int) -> list[int]:
     """The processes that this one has started and not waited for, in that order."""
-    # Those that a thread has started are listed with that thread.
-    lists = sorted(Path(f"/proc/{parent}/task").glob("*/children"))
-    return [int(pid) for path in lists for pid in path.read_text().split()]
+    # Those that a thread has started are listed with that thread. When it ends while the
+    # lists are read they move to another's, which may have been read already.
+    while True:
+        lists = sorted(Path(f"/proc/{parent}/task").glob("*/children"))
+        try:
+            return [int(pid) for path in lists for pid in path.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
 
 
 @contextmanager
