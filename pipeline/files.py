@@ -11,8 +11,8 @@ from pipeline.errors import InputError
 
 
 @contextmanager
-def written_whole(path: Path, what: str) -> Iterator[TextIO]:
-    """A text file to write, which becomes `path` once the block has ended well.
+def replaced_whole(path: Path, what: str) -> Iterator[Path]:
+    """An empty file to write to, which becomes `path` once the block has ended well.
 
     Until then it has another name beside `path`: nobody reads half of it, and a failure
     leaves what was there before.
@@ -27,9 +27,9 @@ def written_whole(path: Path, what: str) -> Iterator[TextIO]:
     building: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(descriptor)
         building = Path(name)
-        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
-            yield file
+        yield building
         building.chmod(0o644)
         building.replace(path)
     except OSError as error:
@@ -39,3 +39,13 @@ def written_whole(path: Path, what: str) -> Iterator[TextIO]:
     finally:
         if building is not None:
             building.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path, what: str) -> Iterator[TextIO]:
+    """A text file to write, see `replaced_whole`."""
+    with (
+        replaced_whole(path, what) as building,
+        building.open("w", newline="", encoding="utf-8") as file,
+    ):
+        yield file

@@ -28,6 +28,9 @@ class NotAllNumbers(Exception):
 class TableFile(ABC):
     """A file of rows, and what its columns are called."""
 
+    is_typed: bool
+    """Whether the file says what its columns are."""
+
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self.path = path
         self.names = list(names)
@@ -71,6 +74,8 @@ def open_table(path: Path) -> TableFile:
 
 
 class _Parquet(TableFile):
+    is_typed = True
+
     def __init__(self, path: Path) -> None:
         metadata = pyarrow.parquet.read_metadata(path)
         super().__init__(path, metadata.schema.to_arrow_schema().names)
@@ -98,6 +103,8 @@ class _Parquet(TableFile):
 
 
 class _Csv(TableFile):
+    is_typed = False
+
     def __init__(self, path: Path) -> None:
         # Types are never guessed: a guess is made from a file's first megabyte alone.
         with pyarrow.csv.open_csv(path) as reader:

@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -106,9 +104,10 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write a page with pictures: scores, incidents, labelled events, each sensor."""
+    from trainer.bar import progress_bar
     from trainer.report_file import write_report
 
-    with _scoring_progress() as on_progress:
+    with progress_bar("scoring") as on_progress:
         lines = write_report(detector, data, out, alerts, device, on_progress)
     for line in lines:
         print(line)
@@ -131,9 +130,10 @@ def evaluate(
 
     configure_logs("warning", "auto")
 
+    from trainer.bar import progress_bar
     from trainer.evaluate_show import evaluate_file, json_text, show_evaluation
 
-    with _scoring_progress() as on_progress:
+    with progress_bar("scoring") as on_progress:
         evaluation = evaluate_file(detector, data, page, device, on_progress)
     if as_json:
         print(json_text(evaluation))
@@ -141,20 +141,6 @@ def evaluate(
     show_evaluation(evaluation)
     if page is not None:
         print(f"page written: {page}")
-
-
-@contextmanager
-def _scoring_progress() -> Iterator[Callable[[float], None]]:
-    """A bar on standard error, if that is a terminal; it is told the share done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("scoring", total=1.0)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ class UnitReadings:
     def columns(self, rows: slice) -> Readings:
         """These rows as one poll would bring them."""
         time_s_N = self.time_s_N[rows]
-        return _columns([self.unit] * len(time_s_N), time_s_N, self.values_NF[rows])
+        return columns([self.unit] * len(time_s_N), time_s_N, self.values_NF[rows])
 
 
 class Recording:
@@ -214,20 +214,22 @@ def _rows_in_time(table: Table) -> IntArray:
     """
     units = [table.units[number] for number in table.unit_N.tolist()]
     nothing_NF = np.empty((len(table), 0), dtype=np.float32)
-    readings = _columns(units, table.time_s_N, nothing_NF)
+    readings = columns(units, table.time_s_N, nothing_NF)
     windows = SlidingWindows(length=1, n_sensors=0)
     return windows.extend(readings, table.unit_N, len(table.units)).reading_B
 
 
-def _columns(units: list[str], time_s_N: TimeArray, values_NF: FloatArray) -> Readings:
-    """Readings of one partition, each a record of its own."""
+def columns(
+    units: list[str], time_s_N: TimeArray, values_NF: FloatArray, begin: int = 0
+) -> Readings:
+    """Readings of one partition, each a record of its own, offsets from `begin` on."""
     index_N = np.arange(len(units), dtype=np.int64)
     return Readings(
         units=units,
         time_s_N=time_s_N,
         values_NF=values_NF,
         record_N=index_N,
-        offset_N=index_N,
+        offset_N=begin + index_N,
         partition_N=np.zeros(len(units), dtype=np.int64),
         partitions=(Partition("", 0),),
     )

@@ -30,9 +30,13 @@ class Autoencoder(Network):
         """What training shows the network in the place of `x_MBTF`; here the same."""
         return x_MBTF
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
-        """See `Network.reconstruct`."""
-        latent_MBL = self.encoder(network_input(x_MBTF).flatten(2))
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.encode`."""
+        latent_MBL: Tensor = self.encoder(network_input(x_MBTF).flatten(2))
+        return latent_MBL
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        """See `Network.decode`."""
         values_MBV: Tensor = self.decoder(latent_MBL)
         n_members, n_windows, _ = values_MBV.shape
         sizes = (n_members, n_windows, self.shape.window, self.shape.n_sensors)
@@ -40,5 +44,4 @@ class Autoencoder(Network):
 
     def newest(self, x_BTF: Tensor) -> Tensor:
         """See `Network.newest`; only that row is decoded."""
-        latent_MBL = self.encoder(network_input(x_BTF).flatten(1)[None])
-        return self.decoder.last_outputs(latent_MBL, self.shape.n_sensors)
+        return self.decoder.last_outputs(self.encode(x_BTF[None]), self.shape.n_sensors)

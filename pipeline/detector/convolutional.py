@@ -74,28 +74,28 @@ class ConvolutionalAutoencoder(Network):
         error_MBTF = network_input(x_MBTF) - self.reconstruct(x_MBTF)
         return mean_squared(error_MBTF, observed_MBTF)
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
-        """See `Network.reconstruct`."""
-        coarse_MBC = self.from_latent(self._encoded(x_MBTF))
-        return self._upsampled(coarse_MBC)[:, :, self._n_rows_before : -N_ROWS_BEYOND]
-
-    def newest(self, x_BTF: Tensor) -> Tensor:
-        """See `Network.newest`; only the steps that reach that row are decoded."""
-        # Two layers, each looking one step back at its own coarseness.
-        n_steps = min(N_LAYERS * (KERNEL // 2) + 1, self._n_coarse_steps)
-        latent_MBL = self._encoded(x_BTF[None])
-        coarse_MBC = self.from_latent.last_outputs(
-            latent_MBL, n_steps * self._n_coarse_channels
-        )
-        return self._upsampled(coarse_MBC)[:, :, -1 - N_ROWS_BEYOND]
-
-    def _encoded(self, x_MBTF: Tensor) -> Tensor:
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.encode`."""
         padding = (0, 0, self._n_rows_before, N_ROWS_BEYOND)
         x_MBTF = nn.functional.pad(network_input(x_MBTF), padding)
         fine_MBTC = by_row(nn.functional.gelu, self.down_first(x_MBTF))
         coarse_MBTC = by_row(nn.functional.gelu, self.down_second(fine_MBTC))
         latent_MBL: Tensor = self.to_latent(coarse_MBTC.flatten(2))
         return latent_MBL
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        """See `Network.decode`."""
+        coarse_MBC = self.from_latent(latent_MBL)
+        return self._upsampled(coarse_MBC)[:, :, self._n_rows_before : -N_ROWS_BEYOND]
+
+    def newest(self, x_BTF: Tensor) -> Tensor:
+        """See `Network.newest`; only the steps that reach that row are decoded."""
+        # Two layers, each looking one step back at its own coarseness.
+        n_steps = min(N_LAYERS * (KERNEL // 2) + 1, self._n_coarse_steps)
+        coarse_MBC = self.from_latent.last_outputs(
+            self.encode(x_BTF[None]), n_steps * self._n_coarse_channels
+        )
+        return self._upsampled(coarse_MBC)[:, :, -1 - N_ROWS_BEYOND]
 
     def _upsampled(self, coarse_MBC: Tensor) -> Tensor:
         """The rows of the newest coarse steps, as many as are given."""

@@ -1,5 +1,6 @@
 """The detector: raw windows in, normalised scores and their explanation out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,18 +80,8 @@ class Detector:
                 f"windows are {shape} but the detector takes "
                 f"{(self.window, len(self.sensors))}"
             )
-        n_members = sum(network.shape.n_members for network in self.networks)
-        n_values = MAX_VALUES_PER_LAUNCH[self._device.type]
-        n_at_once = n_values // (n_members * shape[0] * shape[1])
-        n_at_once = max(n_at_once // N_ROWS, 1) * N_ROWS
-        launches = [
-            self._launched(_part(windows, part), None if line_B is None else line_B[part])
-            for begin in range(0, max(len(windows), 1), n_at_once)
-            for part in [slice(begin, begin + n_at_once)]
-        ]
-        measure_BC, expected_BF = (
-            np.concatenate(column) if len(launches) > 1 else column[0]
-            for column in zip(*launches, strict=True)
+        measure_BC, expected_BF = self.over_windows(
+            windows, line_B, lambda x, seen: self.scoring.measure(self.networks, x, seen)
         )
         return Measures(
             measure_BC=measure_BC,
@@ -100,19 +91,51 @@ class Detector:
             ),
         )
 
+    def over_windows(
+        self,
+        windows: Windows,
+        line_B: IntArray | None,
+        run: Callable[[Tensor, Tensor | None], Sequence[Tensor]],
+    ) -> list[FloatArray]:
+        """What `run` makes of scaled windows, in launches of bounded size.
+
+        Args:
+            windows: see `measure`.
+            line_B: see `measure`.
+            run: takes windows x_BTF without a gap, and which of their values were measured
+                (None: all); gives tensors with a row for each.
+        """
+        n_members = sum(network.shape.n_members for network in self.networks)
+        n_values = MAX_VALUES_PER_LAUNCH[self.device.type]
+        n_at_once = n_values // (n_members * self.window * len(self.sensors))
+        n_at_once = max(n_at_once // N_ROWS, 1) * N_ROWS
+        launches = [
+            self._launched(
+                _part(windows, part), None if line_B is None else line_B[part], run
+            )
+            for begin in range(0, max(len(windows), 1), n_at_once)
+            for part in [slice(begin, begin + n_at_once)]
+        ]
+        return [
+            np.concatenate(column) if len(launches) > 1 else column[0]
+            for column in zip(*launches, strict=True)
+        ]
+
     def _launched(
-        self, windows: Windows, line_B: IntArray | None
-    ) -> tuple[FloatArray, FloatArray]:
+        self,
+        windows: Windows,
+        line_B: IntArray | None,
+        run: Callable[[Tensor, Tensor | None], Sequence[Tensor]],
+    ) -> list[FloatArray]:
         # Each reading once, not once for every window that it is in.
         line_M = POOLED if line_B is None else _line_of_readings(windows, line_B)
         scaled_MF = self.scaling.scaled(windows.flat_MF, line_M)
         with torch.inference_mode():
-            x = _gathered(scaled_MF, windows).to(self._device)
+            x = _gathered(scaled_MF, windows).to(self.device)
             is_whole = not np.isnan(scaled_MF).any()
             x, observed = (x, None) if is_whole else filled(x)
-            measured = self.scoring.measure(self.networks, x, observed)
-        n = len(windows)
-        return measured.measure_BC[:n].cpu().numpy(), measured.expected_BF[:n].cpu().numpy()
+            results = run(x, observed)
+        return [result[: len(windows)].cpu().numpy() for result in results]
 
     def score(
         self, measures: Measures, row_B: IntArray, n_rows: int, memory: Trails
@@ -146,7 +169,8 @@ class Detector:
         return self.score(self.measure(windows), row_B, 1, self.memory())
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the networks are."""
         return next(self.networks[0].parameters()).device
 
 

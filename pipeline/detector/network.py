@@ -66,12 +66,24 @@ class Network(nn.Module, ABC):
         """
 
     @abstractmethod
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        """The members' latent vectors, shape (M, B, L); of a VAE their means.
+
+        Args:
+            x_MBTF: scaled windows; the first axis may be 1: the same for all members.
+        """
+
+    @abstractmethod
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        """The windows that these latent vectors stand for, scaled, shape (M, B, T, F)."""
+
     def reconstruct(self, x_MBTF: Tensor) -> Tensor:
         """The members' reconstructions, shape (M, B, T, F).
 
         Args:
             x_MBTF: scaled windows; the first axis may be 1: the same for all members.
         """
+        return self.decode(self.encode(x_MBTF))
 
     def newest(self, x_BTF: Tensor) -> Tensor:
         """The members' reconstructions of each window's newest row, shape (M, B, F).

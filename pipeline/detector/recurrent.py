@@ -72,9 +72,24 @@ class RecurrentAutoencoder(Network):
         error_MBTF = network_input(x_MBTF) - self.reconstruct(x_MBTF)
         return mean_squared(error_MBTF, observed_MBTF)
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
-        """See `Network.reconstruct`."""
-        latent_MBL = self._encoded(x_MBTF)
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.encode`."""
+        rows_before = (0, 0, self._n_rows_before, 0)
+        padded_MBTF = nn.functional.pad(network_input(x_MBTF), rows_before)
+        state_MBH = x_MBTF.new_zeros(
+            self.shape.n_members, x_MBTF.shape[1], self.shape.hidden
+        )
+        # Step by step: the products of all steps at once would take many times the memory
+        # of the windows.
+        for step in range(self._n_steps):
+            rows = slice(step * ROWS_PER_STEP, (step + 1) * ROWS_PER_STEP)
+            input_MBG = self.encoder.from_input(padded_MBTF[:, :, rows].flatten(2))
+            state_MBH = self.encoder(input_MBG, state_MBH)
+        latent_MBL: Tensor = self.to_latent(state_MBH)
+        return latent_MBL
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        """See `Network.decode`."""
         input_MBG = self.decoder.from_input(latent_MBL)
         states = [self._newest_state(latent_MBL)]
         for _ in range(self._n_steps - 1):
@@ -89,24 +104,9 @@ class RecurrentAutoencoder(Network):
 
     def newest(self, x_BTF: Tensor) -> Tensor:
         """See `Network.newest`; only that row is decoded."""
-        state_MBH = self._newest_state(self._encoded(x_BTF[None]))
+        state_MBH = self._newest_state(self.encode(x_BTF[None]))
         return self.to_rows.last_outputs(state_MBH, self.shape.n_sensors)
 
     def _newest_state(self, latent_MBL: Tensor) -> Tensor:
         """The decoder's first, shape (M, B, H)."""
         return by_row(torch.tanh, self.to_state(latent_MBL))
-
-    def _encoded(self, x_MBTF: Tensor) -> Tensor:
-        rows_before = (0, 0, self._n_rows_before, 0)
-        padded_MBTF = nn.functional.pad(network_input(x_MBTF), rows_before)
-        state_MBH = x_MBTF.new_zeros(
-            self.shape.n_members, x_MBTF.shape[1], self.shape.hidden
-        )
-        # Step by step: the products of all steps at once would take many times the memory
-        # of the windows.
-        for step in range(self._n_steps):
-            rows = slice(step * ROWS_PER_STEP, (step + 1) * ROWS_PER_STEP)
-            input_MBG = self.encoder.from_input(padded_MBTF[:, :, rows].flatten(2))
-            state_MBH = self.encoder(input_MBG, state_MBH)
-        latent_MBL: Tensor = self.to_latent(state_MBH)
-        return latent_MBL

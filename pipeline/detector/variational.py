@@ -60,7 +60,11 @@ class VariationalAutoencoder(Network):
         noise_MSL = torch.cat([half_SL, -half_SL]).repeat(n_members, 1, 1)
         self.register_buffer("latent_noise_MSL", noise_MSL)
 
-    def encode(self, x_MBTF: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        """See `Network.encode`; the latent mean."""
+        return self.posterior(x_MBTF)[0]
+
+    def posterior(self, x_MBTF: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent Gaussian, each of shape (M, B, L)."""
         encoded_MBL = self.encoder(network_input(x_MBTF).flatten(2))
         mean_MBL, log_variance_MBL = encoded_MBL.chunk(2, dim=2)
@@ -76,10 +80,10 @@ class VariationalAutoencoder(Network):
         The KL term is weighted by `warmup`, so that the latent space is in use before it
         is pressed towards the prior. Source: Bowman et al. (2016), arXiv:1511.06349.
         """
-        mean_MBL, log_variance_MBL = self.encode(self.corrupted(x_MBTF))
+        mean_MBL, log_variance_MBL = self.posterior(self.corrupted(x_MBTF))
         noise_MBL = torch.randn_like(mean_MBL)
         sample_MBL = mean_MBL + noise_MBL * (0.5 * log_variance_MBL).exp()
-        error_MBTF = network_input(x_MBTF) - self._decoded(sample_MBL)
+        error_MBTF = network_input(x_MBTF) - self.decode(sample_MBL)
         log_variance_M11F = self._log_variance()[:, None, None]
         nll_MBTF = 0.5 * (
             error_MBTF.square() * torch.exp(-log_variance_M11F)
@@ -91,23 +95,18 @@ class VariationalAutoencoder(Network):
         nll_M = (nll_MBTF * observed_MBTF).sum(dim=(1, 2, 3))
         return (nll_M + warmup * kl_M) / n_observed_M
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
-        """See `Network.reconstruct`; from the latent mean."""
-        return self._decoded(self.encode(x_MBTF)[0])
-
     def newest(self, x_BTF: Tensor) -> Tensor:
         """See `Network.newest`; from the latent mean, and only that row is decoded."""
-        mean_MBL = self.encode(x_BTF[None])[0]
-        return self.decoder.last_outputs(mean_MBL, self.shape.n_sensors)
+        return self.decoder.last_outputs(self.encode(x_BTF[None]), self.shape.n_sensors)
 
     def negative_elbo(self, x_BTF: Tensor, observed_BTF: Tensor) -> NegativeElbo:
         """How improbable windows are. A function of each window alone: no randomness."""
-        mean_MBL, log_variance_MBL = self.encode(x_BTF[None])
+        mean_MBL, log_variance_MBL = self.posterior(x_BTF[None])
         std_MBL = by_row(torch.exp, 0.5 * log_variance_MBL)
         precision_MF = torch.exp(-self._log_variance())
         sensor_MBF = torch.zeros_like(mean_MBL[:, :, :1])
         for noise_ML in self.latent_noise_MSL.unbind(dim=1):
-            mean_MBTF = self._decoded(mean_MBL + noise_ML[:, None] * std_MBL)
+            mean_MBTF = self.decode(mean_MBL + noise_ML[:, None] * std_MBL)
             squared_MBTF = (x_BTF - mean_MBTF).square() * observed_BTF
             sensor_MBF = sensor_MBF + squared_MBTF.sum(dim=2)
         sensor_MBF = sensor_MBF * precision_MF[:, None] / (2 * N_SAMPLES)
@@ -116,7 +115,8 @@ class VariationalAutoencoder(Network):
             kl_B=mean_of(_kl_to_prior(mean_MBL, log_variance_MBL).unbind()),
         )
 
-    def _decoded(self, latent_MBL: Tensor) -> Tensor:
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        """See `Network.decode`; the mean of every value."""
         values_MBV: Tensor = self.decoder(latent_MBL)
         n_members, n_windows, _ = values_MBV.shape
         sizes = (n_members, n_windows, self.shape.window, self.shape.n_sensors)

@@ -55,7 +55,10 @@ class Recording(Network):
         self.warmups.append(warmup)
         return self.constant - self.weight_M
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -203,7 +206,7 @@ def test_the_latent_space_of_a_variational_autoencoder_does_not_collapse() -> No
     windows_BTF = cut_windows(SERIES_NF, SHAPE.window).gather(slice(None))
     with torch.inference_mode():
         x_BTF = torch.from_numpy(np.ascontiguousarray(windows_BTF))
-        mean_MBL, _ = network.encode(x_BTF[None])
+        mean_MBL = network.encode(x_BTF[None])
     # A latent value in use moves with the window; a collapsed one stays at the prior's 0.
     assert ((mean_MBL.std(dim=1) > 0.5).sum(dim=1) >= 2).all()
 

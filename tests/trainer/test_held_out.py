@@ -34,9 +34,12 @@ class Numbered(Network):
     def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         raise NotImplementedError
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
-        sizes = (self.shape.n_members, *x_MBTF.shape[1:])
-        return self.number_M[:, None, None, None].expand(sizes)
+    def encode(self, x_MBTF: Tensor) -> Tensor:
+        return self.number_M[:, None, None].expand(-1, x_MBTF.shape[1], 1)
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        shape = self.shape
+        return latent_MBL[..., None].expand(-1, -1, shape.window, shape.n_sensors)
 
 
 def folds_of(labelled: tuple[int, ...] = (), has_gaps: bool = False) -> Folds:

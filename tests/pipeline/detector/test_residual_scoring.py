@@ -28,10 +28,12 @@ class Saying(Network):
     def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         raise NotImplementedError
 
-    def reconstruct(self, x_MBTF: Tensor) -> Tensor:
+    def encode(self, x_MBTF: Tensor) -> Tensor:
         number_M = self.get_buffer("number_M")
-        sizes = (len(number_M), *x_MBTF.shape[1:])
-        return number_M[:, None, None, None].expand(sizes)
+        return number_M[:, None, None].expand(-1, x_MBTF.shape[1], 1)
+
+    def decode(self, latent_MBL: Tensor) -> Tensor:
+        return latent_MBL[..., None].expand(-1, -1, T, F)
 
 
 def windows(*newest_BF: list[float]) -> Tensor:
