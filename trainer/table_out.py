@@ -42,11 +42,13 @@ class TableOut:
         self.n_rows += len(rows)
 
 
-def check_suffix(out: Path, option: str = "--out") -> None:
+def check_suffix(
+    out: Path, option: str = "--out", suffixes: Sequence[str] = SUFFIXES
+) -> None:
     """Raise InputError if `out` is not called as one of the kinds that are written."""
-    if out.suffix not in SUFFIXES:
+    if out.suffix not in suffixes:
         raise InputError(
-            f"{option} {out}: expected a name that ends in {' or '.join(SUFFIXES)}"
+            f"{option} {out}: expected a name that ends in {' or '.join(suffixes)}"
         )
 
 

@@ -1,0 +1,1 @@
+"""Latent vectors: of windows in a file, and of incidents."""
