@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.incident import CRITICAL_SCORE, Event, State
-from pipeline.records import Message
+from pipeline.records import FloatArray, Message
 from pipeline.times import iso_time
 
 SCHEMA: Literal["alert/1"] = "alert/1"
@@ -46,7 +46,7 @@ class SourcePart(msgspec.Struct, frozen=True):
     last_offset: int
 
 
-class Alert(msgspec.Struct, frozen=True):
+class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     """One change of one incident. The same readings and detector give the same alert."""
 
     schema: Literal["alert/1"]
@@ -65,6 +65,9 @@ class Alert(msgspec.Struct, frozen=True):
     """At the peak so far, the largest contribution first."""
     detector: DetectorPart
     source: SourcePart
+    embedding: list[float] | None = None
+    """The latent vector of the window with the peak so far, if it is asked for. Those of
+    one detector compare."""
 
 
 class AlertEncoder:
@@ -115,6 +118,7 @@ class AlertEncoder:
                 first_offset=event.first_offset,
                 last_offset=event.last_offset,
             ),
+            embedding=_embedding(event.explanation.latent_L),
         )
 
     def _explained(self, event: Event) -> list[SensorPart]:
@@ -151,6 +155,11 @@ def incident_id(detector_digest: str, unit: str, opened_at_s: float) -> str:
     """32 hex digits that name one incident of one detector, now and in any replay."""
     name = f"{detector_digest}\n{iso_time(opened_at_s)}\n{unit}"
     return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _embedding(latent_L: FloatArray) -> list[float] | None:
+    # Four significant digits: what 16 bits hold.
+    return [float(f"{x:.4g}") for x in latent_L.tolist()] or None
 
 
 def _rounded(value: float) -> float:

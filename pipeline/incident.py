@@ -40,6 +40,7 @@ class Explanation(NamedTuple):
     contribution_F: FloatArray
     observed_F: FloatArray
     expected_F: FloatArray
+    latent_L: FloatArray
 
 
 class Event(NamedTuple):
@@ -258,6 +259,7 @@ class _Poll(NamedTuple):
             self.scores.contribution_BF[b].copy(),
             self.scores.observed_BF[b].copy(),
             self.scores.expected_BF[b].copy(),
+            self.scores.latent_BL[b].copy(),
         )
 
     def event(self, state: State, b: int, incident: OpenIncident) -> Event:

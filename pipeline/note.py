@@ -54,6 +54,8 @@ class _Incident(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     sensors: bytes
     """The largest contributions first: their columns, 2 bytes each, then a row of three
     float32 each. See `Explanation`."""
+    latent: bytes = b""
+    """Its latent vector, float16, where alerts hold it."""
 
 
 class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -70,14 +72,21 @@ class NoteCodec:
     """Notes to ASCII text and back, for one detector."""
 
     def __init__(
-        self, digest: str, n_sensors: int, max_sensors: int, max_bytes: int
+        self,
+        digest: str,
+        n_sensors: int,
+        max_sensors: int,
+        max_bytes: int,
+        n_latent: int = 0,
     ) -> None:
         """Args:
         digest: the detector's. What another one knew of its units is of no use.
         n_sensors: the detector's, F.
         max_sensors: so many of them an alert names.
         max_bytes: longest text.
+        n_latent: L, if alerts hold latent vectors; 0 if they do not.
         """
+        self._n_latent = n_latent
         self._detector = hashlib.sha256(digest.encode()).digest()[:8]
         self._n_sensors = n_sensors
         self._max_sensors = max_sensors
@@ -148,7 +157,8 @@ class NoteCodec:
     def _packed(self, unit: str, incident: OpenIncident) -> _Incident:
         why = incident.explanation
         largest = np.argsort(-why.contribution_F, kind="stable")[: self._max_sensors]
-        rows_K3 = np.stack(why, axis=1)[largest]
+        why_F3 = np.stack([why.contribution_F, why.observed_F, why.expected_F], axis=1)
+        rows_K3 = why_F3[largest]
         return _Incident(
             unit,
             incident.opened_at_s,
@@ -156,6 +166,7 @@ class NoteCodec:
             incident.told_score,
             incident.replay_from,
             largest.astype("<u2").tobytes() + rows_K3.astype("<f4").tobytes(),
+            why.latent_L.astype("<f2").tobytes(),
         )
 
     def _restored(self, packed: _Incident) -> OpenIncident:
@@ -166,11 +177,15 @@ class NoteCodec:
             raise ValueError("more sensors than the detector has")
         why_3F = np.zeros((3, self._n_sensors), dtype=np.float32)
         why_3F[:, column_K] = rows_K3.T
+        latent_L = np.frombuffer(packed.latent, "<f2").astype(np.float32)
+        if len(latent_L) != self._n_latent:
+            # Of a worker that was told otherwise: this incident goes without.
+            latent_L = np.empty(0, dtype=np.float32)
         return OpenIncident(
             opened_at_s=packed.opened_at_s,
             peak_score=packed.peak_score,
             told_score=packed.told_score,
-            explanation=Explanation(*why_3F),
+            explanation=Explanation(why_3F[0], why_3F[1], why_3F[2], latent_L),
             replay_from=packed.replay_from,
             is_restored=True,
         )

@@ -164,6 +164,9 @@ class Scores(NamedTuple):
     """The newest reading, in the sensors' own units; NaN where missing."""
     expected_BF: FloatArray
     """What the network expected of the newest reading, in the sensors' own units."""
+    latent_BL: FloatArray
+    """Latent vectors of the windows at or above the threshold, as exact as 16 bits hold
+    them; 0 for others. Of size 0 where they are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

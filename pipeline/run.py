@@ -65,7 +65,9 @@ def run(
     client = secured(clients(settings.kafka.client), settings.kafka, is_exactly_once)
     torch.set_num_threads(settings.threads)
     loaded = load(settings.detector)
-    scorer = Scorer(loaded.detector, choose_device(settings.device))
+    scorer = Scorer(
+        loaded.detector, choose_device(settings.device), settings.alert.embedding
+    )
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -130,6 +132,7 @@ def _work(
                     len(loaded.detector.sensors),
                     settings.alert.max_sensors,
                     kafka.max_metadata_bytes,
+                    scorer.n_latent,
                 ),
                 kafka.max_replay_records,
             ),

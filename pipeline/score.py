@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from pipeline.detector.detector import Detector
+from pipeline.detector.latent import Encoder
 from pipeline.detector.scaling import POOLED
 from pipeline.errors import InputError
-from pipeline.records import IntArray, Scores
+from pipeline.records import BoolArray, FloatArray, IntArray, Scores
 from pipeline.trail import extended, n_to_add
 from pipeline.window import Windows
 
+LARGEST = float(np.finfo(np.float16).max)
 UNKNOWN = -1
 """The line of a row whose unit was not looked up yet."""
 
@@ -40,10 +42,14 @@ class Scorer:
     """Scores the windows of one poll. Owns the detector's place on the device, what scores
     need of each unit's windows before, and which scaling is each unit's."""
 
-    def __init__(self, detector: Detector, device: torch.device) -> None:
+    def __init__(
+        self, detector: Detector, device: torch.device, has_latents: bool = False
+    ) -> None:
+        """Move the detector to `device`; `has_latents`: see `Scores.latent_BL`."""
         self._detector = detector
         self._device = device
         detector.to(device)
+        self._encoder = Encoder(detector) if has_latents else None
         self._memory = detector.memory()
         self._line_U = np.empty(0, dtype=np.int64)
         self._unknown: list[str] = []
@@ -58,6 +64,11 @@ class Scorer:
         """Windows of a unit before the newest that its score depends on."""
         return self._detector.scoring.n_memory
 
+    @property
+    def n_latent(self) -> int:
+        """L, the size of the latent vectors that scores have; 0 if they have none."""
+        return 0 if self._encoder is None else self._encoder.n_latent
+
     def score(self, windows: Windows, row_B: IntArray, units: Sequence[str]) -> Scores:
         """Score every window.
 
@@ -66,8 +77,13 @@ class Scorer:
             row_B: the unit's row of each.
             units: the names of all rows given out so far.
         """
-        measures = self._detector.measure(windows, self._lines(row_B, units))
-        return self._detector.score(measures, row_B, len(units), self._memory)
+        line_B = self._lines(row_B, units)
+        measures = self._detector.measure(windows, line_B)
+        scores = self._detector.score(measures, row_B, len(units), self._memory)
+        if self._encoder is None:
+            return scores
+        latent_BL = _latents(self._encoder, windows, line_B, scores.score_B >= 1.0)
+        return scores._replace(latent_BL=latent_BL)
 
     def take_unknown(self) -> list[str]:
         """Units first scored since the last call that have no scaler of their own though
@@ -97,3 +113,17 @@ class Scorer:
             if line == POOLED:
                 self._unknown.append(units[row])
         return np.asarray(self._line_U[row_B])
+
+
+def _latents(
+    encoder: Encoder, windows: Windows, line_B: IntArray | None, wanted_B: BoolArray
+) -> FloatArray:
+    """See `Scores.latent_BL`. Few are wanted: others are not encoded."""
+    latent_BL = np.zeros((len(windows), encoder.n_latent), dtype=np.float32)
+    at = np.flatnonzero(wanted_B)
+    if len(at):
+        some = Windows(windows.flat_MF, windows.start_B[at], windows.length)
+        latents = encoder.latents(some, None if line_B is None else line_B[at])
+        # Half the digits say as much, and leave room in the note for more incidents.
+        latent_BL[at] = latents.mean_BL.clip(-LARGEST, LARGEST).astype(np.float16)
+    return latent_BL

@@ -99,6 +99,9 @@ class AlertSettings(BaseModel):
     max_sensors: int = Field(default=5, ge=1)
     """Sensors named in an alert, those with the largest contribution first."""
 
+    embedding: bool = False
+    """Whether an alert holds the latent vector of its window, for `trainer similar`."""
+
 
 class HttpSettings(BaseModel):
     """One port for `/metrics`, `/healthz` and `/readyz`."""

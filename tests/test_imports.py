@@ -39,6 +39,7 @@ STEPS = {
     "window": set(),
     "score": {
         "pipeline.detector.detector",
+        "pipeline.detector.latent",
         "pipeline.detector.scaling",
         "pipeline.window",
     },

@@ -50,7 +50,7 @@ class Setup:
         self.broker = broker
         self.registry = CollectorRegistry()
         self.health = Health(max_turn_s=60.0, now_s=0.0)
-        self.scorer = Scorer(detector, torch.device("cpu"))
+        self.scorer = Scorer(detector, torch.device("cpu"), has_latents=True)
         rule = IncidentRule(2, 3, 5)
         self.worker = Worker(
             steps=Steps(
@@ -65,7 +65,13 @@ class Setup:
                 ),
             ),
             recovery=Recovery(
-                NoteCodec("sha256:0", len(detector.sensors), 3, max_note_bytes),
+                NoteCodec(
+                    "sha256:0",
+                    len(detector.sensors),
+                    3,
+                    max_note_bytes,
+                    self.scorer.n_latent,
+                ),
                 max_replay_records,
             ),
             connect=self._connect,

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
-from trainer.latent.command import embed
+from trainer.latent.command import embed, similar
 
 app = typer.Typer(
     name="trainer",
@@ -145,6 +145,7 @@ def evaluate(
 
 
 app.command()(embed)
+app.command()(similar)
 
 
 def main() -> None:

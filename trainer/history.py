@@ -202,9 +202,13 @@ def shortened(notes: Sequence[str]) -> list[str]:
     return [*(_shown(note, MAX_NOTE_CHARS) for note in notes[:MAX_LISTED]), *more]
 
 
+def printable(text: str) -> str:
+    """What comes from outside, for a terminal: without control characters."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def _shown(text: str, max_chars: int) -> str:
-    printable = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return printable if len(text) <= max_chars else printable[: max_chars - 1] + "…"
+    return printable(text if len(text) <= max_chars else text[: max_chars - 1] + "…")
 
 
 def _rows_in_time(table: Table) -> IntArray:

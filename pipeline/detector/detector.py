@@ -157,6 +157,7 @@ class Detector:
             contribution_BF=surprise.share_BF,
             observed_BF=measures.observed_BF,
             expected_BF=measures.expected_BF,
+            latent_BL=np.empty((len(row_B), 0), dtype=np.float32),
         )
 
     def score_series(self, values_NF: FloatArray) -> Scores:

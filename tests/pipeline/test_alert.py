@@ -54,6 +54,7 @@ def event(
     peak_score: float = 1.5,
     contributions: tuple[float, ...] = (0.2, 0.7, 0.1),
     observed: tuple[float, ...] = (1.0, 2.0, 3.0),
+    latent: tuple[float, ...] = (),
 ) -> Event:
     return Event(
         state=state,
@@ -66,6 +67,7 @@ def event(
             np.array(contributions, np.float32),
             np.array(observed, np.float32),
             np.array([0.5, 0.6, 0.7], np.float32),
+            np.array(latent, np.float32),
         ),
         partition=Partition("readings", 3),
         first_offset=1180,
@@ -223,3 +225,8 @@ def test_another_unit_time_or_detector_is_another_incident() -> None:
 def test_what_is_no_alert_is_not_decoded(value: bytes) -> None:
     with pytest.raises(InputError, match="alert/1"):
         decode(value)
+
+
+def test_an_alert_holds_its_latent_vector_if_there_is_one() -> None:
+    assert encoded(event(latent=(0.123456, -2.0)))["embedding"] == [0.1235, -2.0]
+    assert "embedding" not in encoded(event())

@@ -48,7 +48,13 @@ def scored(
             arrived=Arrived(row_B[:0], row_B[:0], row_B[:0]),
             n_late=0,
         ),
-        Scores(score_B, np.full_like(columns_BF, 0.5), columns_BF, 0.5 * columns_BF),
+        Scores(
+            score_B,
+            contribution_BF=np.full_like(columns_BF, 0.5),
+            observed_BF=columns_BF,
+            expected_BF=0.5 * columns_BF,
+            latent_BL=columns_BF[:, :1],
+        ),
     )
 
 

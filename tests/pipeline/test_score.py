@@ -13,6 +13,7 @@ from pipeline.detector import detector as detector_module
 from pipeline.detector.detector import Detector, Measures
 from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import FAMILIES
+from pipeline.detector.latent import Encoder
 from pipeline.detector.scaling import Scaling
 from pipeline.errors import InputError
 from pipeline.records import IntArray, Scores
@@ -252,7 +253,7 @@ def test_no_windows_have_no_scores_and_change_nothing() -> None:
 
     scores = of_one_unit(scorer, windows(5))
 
-    assert [column.shape for column in scores] == [(0,), *[(0, len(SENSORS))] * 3]
+    assert [column.shape for column in scores] == [(0,), *[(0, len(SENSORS))] * 3, (0, 0)]
     series_NF = sensor_series(40)
     rest = cut_windows(series_NF[13:], length=8)
     expected = detector().score_series(series_NF)
@@ -277,3 +278,16 @@ def test_auto_takes_a_gpu_where_there_is_one() -> None:
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(InputError, match=f"device '{name}'"):
         choose_device(name)
+
+
+def test_windows_over_the_threshold_have_their_latent_vectors() -> None:
+    scorer = Scorer(detector("vae"), CPU, has_latents=True)
+    x_BTF = windows(40)
+
+    scores = of_one_unit(scorer, x_BTF)
+
+    over_B = scores.score_B >= 1.0
+    assert 0 < over_B.sum() < len(over_B)
+    exact_BL = Encoder(detector("vae")).latents(x_BTF).mean_BL
+    np.testing.assert_allclose(scores.latent_BL[over_B], exact_BL[over_B], rtol=1e-3)
+    assert not scores.latent_BL[~over_B].any()

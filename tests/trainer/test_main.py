@@ -176,7 +176,9 @@ def test_ctrl_c_ends_it_with_one_line_and_leaves_nothing(
             env={"PATH": "", "TERM": "xterm", "FORCE_COLOR": "1"},
         )
     try:
-        wait_until(lambda: b"training" in log.read_bytes(), "training has begun")
+        wait_until(
+            lambda: b"training" in log.read_bytes(), "training has begun", timeout_s=120
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     finally:

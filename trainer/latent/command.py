@@ -32,3 +32,31 @@ def embed(
         lines = embed_file(detector, data, out, device, plot, colour, on_progress)
     for line in lines:
         print(line)
+
+
+def similar(
+    archive: Annotated[
+        Path, typer.Argument(help="Alert records, one a line, as the topic has them.")
+    ],
+    incident: Annotated[
+        str | None,
+        typer.Argument(help="Id of an incident, or how it begins; else the newest."),
+    ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(help="Verdicts, one JSON object a line: incident_id, verdict, note."),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=1_000, help="At most so many.")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Find the past incidents that looked most like one, and what was said of them."""
+    from trainer.latent import similar as similar_module
+
+    query, found = similar_module.find_similar(archive, incident, feedback, n)
+    if as_json:
+        print(similar_module.as_json(query, found))
+        return
+    for line in similar_module.as_lines(query, found):
+        print(line)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.files import replaced_whole
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
+from trainer.history import printable
 
 COLOURS = ("time", "unit", "label")
 """What dots may be coloured by."""
@@ -166,9 +167,8 @@ def _groups(
 
 
 def _shown(name: str) -> str:
-    printable = "".join(c if c.isprintable() else "\ufffd" for c in name)
     # A legend leaves out what begins with an underscore.
-    return f" {printable[:24]}"
+    return f" {printable(name)[:24]}"
 
 
 def _largest_parts(axis_LK: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -224,7 +224,7 @@ def test_no_windows_have_no_scores(detector: Detector) -> None:
 
     scores = detector.score(measures, np.empty(0, np.int64), 0, detector.memory())
 
-    assert [len(column) for column in scores] == [0, 0, 0, 0]
+    assert [len(column) for column in scores] == [0] * 5
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 3), (1, 8, 2), (1, 3, 8)])

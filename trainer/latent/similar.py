@@ -1,0 +1,261 @@
+"""`trainer similar`: past incidents that looked like one."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from pipeline.alert import Alert, decode
+from pipeline.errors import InputError
+from pipeline.times import parse_iso_s
+from trainer.history import printable
+
+SENSOR_WEIGHT = 2 / 3
+"""Of the sensors to blame; the rest is the latent vectors'. On ten faults of the Tennessee
+Eastman process sensors tell more than vectors do: see the README."""
+MAX_LINE_BYTES = 2**20
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What somebody said of an incident. Other fields are left alone."""
+
+    incident_id: str
+    verdict: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A past incident, and how like it is."""
+
+    similarity: float
+    """-1 to 1; 1 is the same direction of everything that is compared."""
+    alert: Alert
+    """The one with its highest peak."""
+    verdict: str | None
+
+
+class Look(NamedTuple):
+    """What of an incident is compared, each part of length 1."""
+
+    share_by_sensor: Mapping[str, float]
+    """What the sensors that its alert names contributed."""
+    embedding_L: np.ndarray | None
+    detector: str
+    """Whose latent space it is."""
+
+
+def look_of(alert: Alert) -> Look:
+    """What of this alert's incident is compared with others."""
+    shares = {sensor.name: sensor.contribution for sensor in alert.sensors}
+    length = math.hypot(*shares.values()) or 1.0
+    embedding_L = None
+    if alert.embedding:
+        latent_L = np.array(alert.embedding, dtype=np.float64)
+        embedding_L = latent_L / max(float(np.linalg.norm(latent_L)), 1e-30)
+    return Look(
+        {name: share / length for name, share in shares.items()},
+        embedding_L,
+        alert.detector.digest,
+    )
+
+
+def similarity(a: Look, b: Look) -> float:
+    """How alike two incidents are: a weighted mean of cosines, -1 to 1.
+
+    Of the sensors' contributions, by name, and of the latent vectors, where both have one
+    of the same detector: another detector's latent space has axes of its own.
+    """
+    by_sensors = sum(
+        share * b.share_by_sensor.get(name, 0.0)
+        for name, share in a.share_by_sensor.items()
+    )
+    if (
+        a.embedding_L is None
+        or b.embedding_L is None
+        or a.detector != b.detector
+        or len(a.embedding_L) != len(b.embedding_L)
+    ):
+        return by_sensors
+    by_vectors = float(a.embedding_L @ b.embedding_L)
+    return SENSOR_WEIGHT * by_sensors + (1 - SENSOR_WEIGHT) * by_vectors
+
+
+def most_similar(
+    query: Alert, alerts: Iterable[Alert], n: int, verdicts: Mapping[str, str]
+) -> list[Similar]:
+    """The incidents most like one, of those that opened before it, the most alike first.
+
+    Args:
+        query: the alert with the incident's highest peak.
+        alerts: in any order, several of an incident; the one with its highest peak counts.
+        n: at most so many.
+        verdicts: by incident.
+    """
+    wanted, before_s = look_of(query), parse_iso_s(query.opened_at)
+    # Of each incident its peak and likeness alone: an archive may hold millions.
+    found: dict[str, tuple[float, float]] = {}
+    best: dict[str, Alert] = {}
+    for alert in alerts:
+        name = alert.incident_id
+        if name == query.incident_id or parse_iso_s(alert.opened_at) >= before_s:
+            continue
+        peak, _ = found.get(name, (-math.inf, 0.0))
+        if alert.peak_score < peak:
+            continue
+        likeness = similarity(wanted, look_of(alert))
+        found[name] = (alert.peak_score, likeness)
+        best[name] = alert
+        if len(best) > 8 * max(n, 64):
+            kept = sorted(best, key=lambda each: -found[each][1])[: 4 * max(n, 64)]
+            best = {each: best[each] for each in kept}
+    ranked = sorted(best.values(), key=lambda a: (-found[a.incident_id][1], a.opened_at))
+    return [
+        Similar(found[a.incident_id][1], a, verdicts.get(a.incident_id)) for a in ranked[:n]
+    ]
+
+
+def find_similar(
+    archive: Path, incident_id: str | None, feedback: Path | None, n: int
+) -> tuple[Alert, list[Similar]]:
+    """Look an incident's likes up in an archive of alerts.
+
+    Args:
+        archive: alert records, one a line, as they come from the alert topic.
+        incident_id: or its first characters; None: the incident that opened last.
+        feedback: verdicts, one JSON object a line with `incident_id` and `verdict`; of an
+            incident the last one counts.
+        n: at most so many.
+
+    Returns:
+        The incident's alert with the highest peak, and past incidents like it.
+
+    Raises:
+        InputError: a file cannot be read, a line is no record, or there is no such
+            incident.
+    """
+    verdicts = {} if feedback is None else read_verdicts(feedback)
+    query = _query(archive, incident_id)
+    return query, most_similar(query, read_alerts(archive), n, verdicts)
+
+
+def read_alerts(archive: Path) -> Iterator[Alert]:
+    """The alerts of an archive, one a line.
+
+    Raises:
+        InputError: it cannot be read, or a line is no alert.
+    """
+    for number, line in _lines(archive):
+        try:
+            alert = decode(line)
+            parse_iso_s(alert.opened_at)
+        except (InputError, ValueError) as error:
+            raise InputError(f"{archive}: line {number}: {error}") from error
+        yield alert
+
+
+def read_verdicts(feedback: Path) -> dict[str, str]:
+    """What was said of incidents, by incident; with a note it says both.
+
+    Raises:
+        InputError: it cannot be read, or a line is no verdict.
+    """
+    verdicts: dict[str, str] = {}
+    for number, line in _lines(feedback):
+        try:
+            said = msgspec.json.decode(line, type=Verdict)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{feedback}: line {number}: expected an incident_id and a verdict: {error}"
+            ) from error
+        note = f": {said.note}" if said.note else ""
+        verdicts[said.incident_id] = said.verdict + note
+    return verdicts
+
+
+def as_json(query: Alert, similar: list[Similar]) -> str:
+    """What was found, as one line of JSON."""
+    return json.dumps(
+        {
+            "incident_id": query.incident_id,
+            "similar": [
+                {
+                    "incident_id": each.alert.incident_id,
+                    "similarity": round(each.similarity, 4),
+                    "unit": each.alert.unit,
+                    "opened_at": each.alert.opened_at,
+                    "peak_score": each.alert.peak_score,
+                    "verdict": each.verdict,
+                }
+                for each in similar
+            ],
+        }
+    )
+
+
+def as_lines(query: Alert, similar: list[Similar]) -> list[str]:
+    """What was found, as lines of text."""
+    lines = [f"like {_told(query)}"]
+    lines += [
+        f"{each.similarity:6.2f}  {_told(each.alert)}; "
+        f"verdict: {printable(each.verdict or 'none')}"
+        for each in similar
+    ]
+    return lines if similar else [*lines, "no incident opened before it"]
+
+
+def _told(alert: Alert) -> str:
+    sensors = ", ".join(f"{s.name} {s.contribution:.0%}" for s in alert.sensors[:3])
+    return (
+        f"{alert.opened_at}  {printable(alert.unit)}  peak {alert.peak_score:g}  "
+        f"{printable(sensors)}  ({alert.incident_id[:12]})"
+    )
+
+
+def _query(archive: Path, incident_id: str | None) -> Alert:
+    chosen: Alert | None = None
+    names = set()
+    for alert in read_alerts(archive):
+        if incident_id is not None and not alert.incident_id.startswith(incident_id):
+            continue
+        names.add(alert.incident_id if incident_id is not None else "")
+        if chosen is None or _precedes(chosen, alert):
+            chosen = alert
+    if chosen is None:
+        wanted = (
+            "one alert at least" if incident_id is None else f"incident {incident_id!r}"
+        )
+        raise InputError(f"{archive}: expected {wanted}, found none")
+    if len(names) > 1:
+        raise InputError(
+            f"{archive}: {len(names)} incidents begin with {incident_id!r}; give more of it"
+        )
+    return chosen
+
+
+def _precedes(a: Alert, b: Alert) -> bool:
+    """Whether `b` is of a later incident, or tells of a higher peak of the same."""
+    if a.incident_id == b.incident_id:
+        return b.peak_score > a.peak_score
+    return parse_iso_s(b.opened_at) > parse_iso_s(a.opened_at)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    raise InputError(
+                        f"{path}: line {number}: expected at most {MAX_LINE_BYTES:,} bytes"
+                    )
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
