@@ -177,7 +177,7 @@ class Reviewer:
         for first, last in pairwise(sorted(bounds)):
             columns = readings.columns(slice(first, last))
             row_N = np.zeros(len(columns), dtype=np.int64)
-            windows = sliding.extend(columns, row_N, n_rows=1)
+            [windows] = sliding.extend(columns, row_N, n_rows=1)
             scores = self._scorer.score(windows.windows, windows.row_B, [readings.unit])
             if first >= begin:
                 yield Piece(columns, windows, scores, first + windows.reading_B)
