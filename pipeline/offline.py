@@ -41,7 +41,8 @@ class ScoredRows(NamedTuple):
     """The first row's number in the table."""
     score_N: FloatArray
     """1.0 is the threshold; NaN where there is no score: until a unit's first window is
-    full, and for a row older than one of its unit before it."""
+    full, at first or after `UNIT_IDLE_S`, and for a row older than one of its unit before
+    it."""
     is_anomalous_N: BoolArray
     """Whether the row's unit is in an incident; False without a score."""
     contribution_NF: FloatArray
@@ -52,8 +53,8 @@ def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
     """Write each row's score to `out`, a CSV in the order of `data`.
 
     Columns: `time`, `unit`, `score` (empty where there is none: until a unit's first window
-    is full, and for a row older than one before it), `is_anomalous` (1 while the unit is in
-    an incident) and `contribution_<sensor>`.
+    is full, at first or after `UNIT_IDLE_S`, and for a row older than one before it),
+    `is_anomalous` (1 while the unit is in an incident) and `contribution_<sensor>`.
 
     Raises:
         InputError: a file cannot be read or written, or the detector's sensors are not
