@@ -136,7 +136,7 @@ class WorkerMetrics:
         self.units = gauge("pipeline_units", "Units whose state is kept.")
         self.units_evicted = counter(
             "pipeline_units_evicted_total",
-            "Units given up because they were silent; they start anew.",
+            "Units that were silent for long: they started anew, or were given up.",
         )
         self.units_out_of_reach = gauge(
             "pipeline_units_out_of_reach",

@@ -26,6 +26,7 @@ from pipeline.table import Table, read_table
 from pipeline.times import END_OF_CALENDAR_S, iso_time
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.turn import Turn
+from pipeline.window import UNIT_IDLE_S
 from pipeline.worker import Worker
 
 CHUNK_ROWS = 10_000
@@ -40,7 +41,8 @@ class ScoredRows(NamedTuple):
     """The first row's number in the table."""
     score_N: FloatArray
     """1.0 is the threshold; NaN where there is no score: until a unit's first window is
-    full, and for a row older than one of its unit before it."""
+    full, at first or after `UNIT_IDLE_S`, and for a row older than one of its unit before
+    it."""
     is_anomalous_N: BoolArray
     """Whether the row's unit is in an incident; False without a score."""
     contribution_NF: FloatArray
@@ -51,8 +53,8 @@ def score_file(detector: Path, data: Path, out: Path, device: str) -> None:
     """Write each row's score to `out`, a CSV in the order of `data`.
 
     Columns: `time`, `unit`, `score` (empty where there is none: until a unit's first window
-    is full, and for a row older than one before it), `is_anomalous` (1 while the unit is in
-    an incident) and `contribution_<sensor>`.
+    is full, at first or after `UNIT_IDLE_S`, and for a row older than one before it),
+    `is_anomalous` (1 while the unit is in an incident) and `contribution_<sensor>`.
 
     Raises:
         InputError: a file cannot be read or written, or the detector's sensors are not
@@ -126,15 +128,16 @@ def scored_rows(
 
 
 def _scored(turn: Turn, begin: int, n_sensors: int) -> ScoredRows:
-    # Each record holds one reading here.
-    row_B = turn.readings.record_N[turn.windows.reading_B]
     n_rows = len(turn.records.records)
     score_N = np.full(n_rows, np.nan, dtype=np.float32)
     is_anomalous_N = np.zeros(n_rows, dtype=np.bool_)
     contribution_NF = np.full((n_rows, n_sensors), np.nan, dtype=np.float32)
-    score_N[row_B] = turn.scores.score_B
-    is_anomalous_N[row_B] = turn.decisions.is_open_B
-    contribution_NF[row_B] = turn.scores.contribution_BF
+    for stretch in turn.stretches:
+        # Each record holds one reading here.
+        row_B = turn.readings.record_N[stretch.windows.reading_B]
+        score_N[row_B] = stretch.scores.score_B
+        is_anomalous_N[row_B] = stretch.decisions.is_open_B
+        contribution_NF[row_B] = stretch.scores.contribution_BF
     return ScoredRows(begin, score_N, is_anomalous_N, contribution_NF)
 
 
@@ -147,6 +150,7 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
             calibrated_rule(loaded),
             limits,
             max_units=2**31,
+            unit_idle_s=UNIT_IDLE_S,
             alerts_topic="alerts",
             max_sensors=1,
         ),
@@ -162,7 +166,7 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
         max_records=CHUNK_ROWS,
         poll_timeout_s=0.0,
         commit_interval_s=0.0,
-        unit_idle_s=float("inf"),
+        look_for_idle_every_s=float("inf"),
     )
 
 

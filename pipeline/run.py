@@ -21,6 +21,7 @@ from pipeline.detector.artifact import LoadedDetector, load
 from pipeline.detector.steady import is_steady
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
+from pipeline.idle import LOOK_FOR_IDLE_EVERY_S
 from pipeline.logs import ignore_client_errors, show_client_errors
 from pipeline.metrics import WorkerMetrics
 from pipeline.note import NoteCodec
@@ -122,6 +123,7 @@ def _work(
                 rule,
                 settings.decode,
                 _n_units(settings, loaded),
+                settings.unit_idle_s,
                 kafka.alerts_topic,
                 settings.alert.max_sensors,
             ),
@@ -158,7 +160,7 @@ def _work(
             max_records=settings.poll.max_records,
             poll_timeout_s=settings.poll.timeout_s,
             commit_interval_s=kafka.commit_interval_s,
-            unit_idle_s=settings.unit_idle_s,
+            look_for_idle_every_s=LOOK_FOR_IDLE_EVERY_S,
         )
         try:
             show_client_errors()

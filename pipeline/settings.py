@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from pipeline.configure import SourcedSettings
 from pipeline.settings_kafka import PART, KafkaSettings
 from pipeline.trigger import IncidentRule
+from pipeline.window import UNIT_IDLE_S
 
 __all__ = ["KafkaSettings", "Settings"]
 
@@ -181,9 +182,10 @@ class Settings(SourcedSettings):
     """Units whose state is kept, by each process. Records of further ones are refused and
     dead-lettered."""
 
-    unit_idle_s: float = Field(default=604_800.0, gt=0)
-    """A unit that is silent for so long, by the times of its partition's readings, is given
-    up and starts anew. An open incident stays open."""
+    unit_idle_s: float = Field(default=UNIT_IDLE_S, gt=0)
+    """A reading more than this after the one before it of its unit has the unit start anew:
+    no window, score or count of scores reaches back beyond it. An open incident stays open.
+    Must be longer than the usual time between two readings of a unit."""
 
     max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
     """Memory for the units' windows, shared out among the processes. Where a detector's are

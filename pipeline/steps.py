@@ -1,5 +1,6 @@
 """The steps that one poll's readings go through, built for one detector."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.alert import AlertEncoder, DetectorPart
@@ -7,6 +8,7 @@ from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.incident import IncidentTracker
 from pipeline.reach import Reach
+from pipeline.records import IntArray, Partition
 from pipeline.score import Scorer
 from pipeline.settings import DecodeSettings
 from pipeline.trigger import IncidentRule
@@ -26,6 +28,19 @@ class Steps:
     incidents: IncidentTracker
     alerts: AlertEncoder
 
+    def start_anew(self, rows: IntArray) -> None:
+        """Forget what is remembered of these beside their windows and open incidents."""
+        self.reach.forget(rows)
+        self.scorer.forget(rows)
+        self.incidents.forget_scores(rows)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Clear all that is remembered of these partitions' units."""
+        rows = self.units.forget(partitions)
+        self.windows.forget(rows)
+        self.start_anew(rows)
+        self.incidents.forget(rows)
+
 
 def build_steps(
     loaded: LoadedDetector,
@@ -33,6 +48,7 @@ def build_steps(
     rule: IncidentRule,
     decode_settings: DecodeSettings,
     max_units: int,
+    unit_idle_s: float,
     alerts_topic: str,
     max_sensors: int,
 ) -> Steps:
@@ -45,7 +61,7 @@ def build_steps(
             max_ahead_s=decode_settings.max_ahead_s,
         ),
         units=Units(max_units),
-        windows=SlidingWindows(detector.window, len(detector.sensors)),
+        windows=SlidingWindows(detector.window, len(detector.sensors), unit_idle_s),
         reach=Reach(n_readings_needed(scorer, detector.window, rule)),
         scorer=scorer,
         incidents=IncidentTracker(rule),

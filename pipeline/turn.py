@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from pipeline.incident import Decisions
+from pipeline.incident import Decisions, Event
 from pipeline.records import Partition, Readings, Records, Reject, Scores
 from pipeline.window import LiveWindows
 
@@ -20,6 +20,20 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Windows between which no unit was silent for long, and what came of them."""
+
+    windows: LiveWindows
+    scores: Scores
+    decisions: Decisions
+
+    def without(self, partitions: Collection[Partition]) -> "Stretch":
+        """The same, with nothing to tell of these partitions."""
+        events = [e for e in self.decisions.events if e.partition not in partitions]
+        return replace(self, decisions=self.decisions._replace(events=events))
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """The records of one turn and what came of them, step by step."""
 
@@ -28,9 +42,13 @@ class Turn:
     """Those of the decoded ones whose units are known."""
     refused: list[Reject]
     """Records of units that are too many."""
-    windows: LiveWindows
-    scores: Scores
-    decisions: Decisions
+    stretches: list[Stretch]
+    """In order; nearly always one."""
+
+    @property
+    def events(self) -> list[Event]:
+        """Every change of an incident that is to be told of."""
+        return [event for each in self.stretches for event in each.decisions.events]
 
     @property
     def records(self) -> Records:
@@ -52,12 +70,11 @@ class Turn:
             ),
             unreadable=_of_others(self.taken.unreadable, partitions),
         )
-        events = [e for e in self.decisions.events if e.partition not in partitions]
         return replace(
             self,
             taken=taken,
             refused=_of_others(self.refused, partitions),
-            decisions=self.decisions._replace(events=events),
+            stretches=[each.without(partitions) for each in self.stretches],
         )
 
 

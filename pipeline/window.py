@@ -1,5 +1,6 @@
 """Sliding windows: cut from history for training, and grown live, one poll at a time."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from pipeline.records import (
     group_starts,
 )
 from pipeline.trail import Trails, extended, n_to_add
+
+UNIT_IDLE_S = 7 * 86_400.0
+"""By default; in the unit's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Arrived(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiveWindows:
-    """The windows that one poll's readings completed, grouped by unit, each in order."""
+    """The windows that readings of one poll completed, grouped by unit, each in order."""
 
     windows: Windows
     reading_B: IntArray
@@ -72,6 +76,8 @@ class LiveWindows:
     first_offset_B: IntArray
     """Offset of each window's oldest reading."""
     arrived: Arrived
+    anew: IntArray
+    """Rows of units that were silent for long and start anew with the first of these."""
     n_late: int
     """Readings older than their unit's newest: left out of every window."""
 
@@ -83,12 +89,14 @@ class SlidingWindows:
     """Turns each new reading into the window that ends with it.
 
     Owns each unit's last T-1 readings and the time of its newest. A unit's first window
-    comes with its T-th reading. Of offsets the lower half is kept: in a million units'
-    windows the upper one takes 124 MB. A window's oldest offset is exact as long as its
-    partition has fewer than four billion records within the window, and never negative.
+    comes with its T-th reading, and so it does after a silence of more than `idle_s`. Of
+    offsets the lower half is kept: in a million units' windows the upper one takes 124 MB.
+    A window's oldest offset is exact as long as its partition has fewer than four billion
+    records within the window, and never negative.
     """
 
-    def __init__(self, length: int, n_sensors: int) -> None:
+    def __init__(self, length: int, n_sensors: int, idle_s: float = math.inf) -> None:
+        self.idle_s = idle_s
         self._length = length
         self._trails = Trails(
             length - 1,
@@ -99,7 +107,7 @@ class SlidingWindows:
 
     @property
     def newest_s_U(self) -> TimeArray:  # noqa: N802 - a shape suffix, as everywhere
-        """Time of each unit's newest reading, by row; -inf where there is none."""
+        """Time of each unit's newest reading, by row; NaN where there is none."""
         return self._newest_s_U
 
     @staticmethod
@@ -107,22 +115,59 @@ class SlidingWindows:
         """Memory that one unit's state takes, its name not counted."""
         return (length - 1) * (4 * n_sensors + 4) + 16
 
-    def extend(self, readings: Readings, row_N: IntArray, n_rows: int) -> LiveWindows:
+    def extend(self, readings: Readings, row_N: IntArray, n_rows: int) -> list[LiveWindows]:
         """Append one poll's readings and return the windows they complete.
 
         Args:
             readings: N readings, each unit's in the order of their offsets.
             row_N: each reading's row.
             n_rows: rows given out so far; the arrays grow to hold them.
+
+        Returns:
+            One; more if a unit was silent for more than `idle_s` between two of these
+            readings, each then to be dealt with before the next.
         """
         self._grow(n_rows)
         by_unit_N = np.argsort(row_N, kind="stable")
-        late_N = self._late(readings.time_s_N[by_unit_N], row_N[by_unit_N])
-        reading_N = by_unit_N[~late_N]
-        row_N = row_N[reading_N]
+        row_N, time_s_N = row_N[by_unit_N], readings.time_s_N[by_unit_N]
+        before_s_N = self._newest_before(time_s_N, row_N)
+        late_N = time_s_N < before_s_N
+        anew_N = time_s_N - before_s_N > self.idle_s
+        if not anew_N.any():
+            return [self._append(readings, by_unit_N, row_N, late_N, anew_N)]
+        stretch_N = _stretches(row_N, anew_N)
+        parts = [np.flatnonzero(stretch_N == n) for n in range(stretch_N.max() + 1)]
+        return [
+            self._append(readings, by_unit_N[at], row_N[at], late_N[at], anew_N[at])
+            for at in parts
+        ]
+
+    def _append(
+        self,
+        readings: Readings,
+        reading_N: IntArray,
+        row_N: IntArray,
+        late_N: BoolArray,
+        anew_N: BoolArray,
+    ) -> LiveWindows:
+        """Append some of a poll's readings.
+
+        Args:
+            readings: the poll's.
+            reading_N: which of them, sorted by row.
+            row_N: each one's row.
+            late_N: which of them are left out.
+            anew_N: with which of them their unit starts anew; its first one here.
+        """
+        anew = row_N[anew_N]
+        self._trails.forget(anew)
+        reading_N, row_N = reading_N[~late_N], row_N[~late_N]
         offset_N = readings.offset_N[reading_N]
         (flat_MF, low_offset_M), position_N, n_before_N = self._trails.extend(
-            row_N, n_rows, readings.values_NF[reading_N], offset_N.astype(np.uint32)
+            row_N,
+            len(self._newest_s_U),
+            readings.values_NF[reading_N],
+            offset_N.astype(np.uint32),
         )
         full_N = n_before_N == self._length - 1
         start_B = position_N[full_N] - (self._length - 1)
@@ -137,36 +182,43 @@ class SlidingWindows:
             arrived=Arrived(
                 row_N[first_G], np.diff(first_G, append=len(row_N)), offset_N[first_G]
             ),
+            anew=anew,
             n_late=int(late_N.sum()),
         )
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows: the next unit in each starts cold."""
         self._trails.forget(rows)
-        self._newest_s_U[rows[rows < len(self._newest_s_U)]] = -np.inf
+        self._newest_s_U[rows[rows < len(self._newest_s_U)]] = np.nan
 
-    def _late(self, time_s_N: TimeArray, row_N: IntArray) -> BoolArray:
-        """Which readings (sorted by row) are older than one of their unit before them."""
+    def _newest_before(self, time_s_N: TimeArray, row_N: IntArray) -> TimeArray:
+        """Of each reading, sorted by row: the newest time of its unit before it, or NaN."""
         first_G = group_starts(row_N)
-        before_N = np.empty_like(time_s_N)
-        before_N[1:] = time_s_N[:-1]
-        before_N[first_G] = self._newest_s_U[row_N[first_G]]
-        late_N = time_s_N < before_N
+        before_s_N = np.empty_like(time_s_N)
+        before_s_N[1:] = time_s_N[:-1]
+        before_s_N[first_G] = self._newest_s_U[row_N[first_G]]
+        late_N = time_s_N < before_s_N
         if not late_N.any():
-            return late_N
+            return before_s_N
         # Rare: only a unit with a step back needs its running maximum.
         end_G = np.append(first_G[1:], len(row_N))
         for group in np.flatnonzero(np.logical_or.reduceat(late_N, first_G)).tolist():
             unit = slice(first_G[group], end_G[group])
-            newest_s = self._newest_s_U[row_N[first_G[group]]]
-            running_s = np.maximum(np.maximum.accumulate(time_s_N[unit]), newest_s)
-            late_N[unit] = time_s_N[unit] < running_s
-        return late_N
+            before_s_N[unit] = np.fmax.accumulate(before_s_N[unit])
+        return before_s_N
 
     def _grow(self, n_rows: int) -> None:
         n_new = n_to_add(len(self._newest_s_U), n_rows)
         if n_new:
-            self._newest_s_U = extended(self._newest_s_U, n_new, -np.inf)
+            self._newest_s_U = extended(self._newest_s_U, n_new, np.nan)
+
+
+def _stretches(row_N: IntArray, anew_N: BoolArray) -> IntArray:
+    """The number of each reading's stretch (sorted by row): how often its unit started
+    anew since its first one here."""
+    first_G = group_starts(row_N)
+    n_anew_N = np.cumsum(anew_N)
+    return n_anew_N - np.repeat(n_anew_N[first_G], np.diff(first_G, append=len(row_N)))
 
 
 def _whole(low_offset_B: npt.NDArray[np.uint32], later_B: IntArray) -> IntArray:

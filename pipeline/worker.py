@@ -20,23 +20,24 @@ from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
 from pipeline.inbox import Inbox
+from pipeline.incident import Reopens
 from pipeline.metrics import WorkerMetrics
 from pipeline.offsets import Offsets
 from pipeline.outbox import Outbox
-from pipeline.records import Partition
+from pipeline.records import Partition, Readings
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.side_thread import SideThread
 from pipeline.steps import Steps
 from pipeline.transport.base import MAX_TRANSACTION_S, Consumer, RebalanceListener
-from pipeline.turn import Taken, Turn
+from pipeline.turn import Stretch, Taken, Turn
+from pipeline.window import LiveWindows
 from pipeline.worker_log import WorkerLog
 
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 3.0
 """A commit that takes longer is made up for by the next one."""
-LOOK_FOR_IDLE_EVERY_S = 60.0
 COMMITTED_TIMEOUT_S = 2 * MAX_TRANSACTION_S
 """Where to begin must be known, or there is no beginning. It is not while a transaction is
 open, and one that its owner left open the broker ends after `MAX_TRANSACTION_S`."""
@@ -65,7 +66,7 @@ class Worker:
         max_records: int,
         poll_timeout_s: float,
         commit_interval_s: float,
-        unit_idle_s: float,
+        look_for_idle_every_s: float,
     ) -> None:
         """Join the group.
 
@@ -82,7 +83,7 @@ class Worker:
             poll_timeout_s: longest wait for a record.
             commit_interval_s: how long finished work may wait for its commit while records
                 keep coming: what a crash repeats.
-            unit_idle_s: a unit silent for so long, in its own time, starts anew.
+            look_for_idle_every_s: between two looks for units that are silent for long.
         """
         self._steps = steps
         self._recovery = recovery
@@ -93,9 +94,9 @@ class Worker:
         self._metrics = metrics
         self._health = health
         self._poll_timeout_s = poll_timeout_s
-        self._unit_idle_s = unit_idle_s
         self._publish_again_at_s = -math.inf
-        self._looked_for_idle_at_s = -math.inf
+        self._look_for_idle_every_s = look_for_idle_every_s
+        self._looked_for_idle_at_s = time.monotonic()
         self._log = WorkerLog(metrics, steps.scorer.device_type)
         self._beside: SideThread[Turn] = SideThread("batch")
         self._in_hand: Future[Turn] | None = None
@@ -155,20 +156,24 @@ class Worker:
         steps = self._steps
         with self._timed("window"):
             readings, row_N, refused = steps.units.admit(taken.decoded, taken.records)
-            n_rows = steps.units.n_rows
-            windows = steps.windows.extend(readings, row_N, n_rows)
-            steps.reach.extend(windows.arrived, n_rows)
+            emitted = steps.windows.extend(readings, row_N, steps.units.n_rows)
+        reopens = self._recovery.reopens if taken.records.is_replay else None
+        stretches = [self._decide(readings, windows, reopens) for windows in emitted]
+        return Turn(taken, readings, refused, stretches)
+
+    def _decide(
+        self, readings: Readings, windows: LiveWindows, reopens: Reopens | None
+    ) -> Stretch:
+        steps = self._steps
         with self._timed("score"):
+            steps.start_anew(windows.anew)
             scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         with self._timed("incident"):
+            steps.reach.extend(windows.arrived, steps.units.n_rows)
             decisions = steps.incidents.update(
-                readings,
-                windows,
-                scores,
-                steps.reach.offset_U,
-                self._recovery.reopens if taken.records.is_replay else None,
+                readings, windows, scores, steps.reach.offset_U, reopens
             )
-        return Turn(taken, readings, refused, windows, scores, decisions)
+        return Stretch(windows, scores, decisions)
 
     def _finish(self) -> Turn | None:
         """Publish what the batch in hand comes to; stay a member however long it takes."""
@@ -197,7 +202,7 @@ class Worker:
             return False
         self._in_hand, self._is_put, self._finished = None, False, turn
         if self._disowned:
-            self._forget(self._disowned)
+            self._steps.forget(self._disowned)
             self._disowned = frozenset()
         return True
 
@@ -206,7 +211,7 @@ class Worker:
         if not self._is_put:
             topic = self._dead_letters_topic
             self._outbox.put(dead_letter(reject, topic) for reject in turn.rejects)
-            self._outbox.put(self._steps.alerts.encode(turn.decisions.events))
+            self._outbox.put(self._steps.alerts.encode(turn.events))
             self._is_put = True
         try:
             with self._timed("publish"):
@@ -281,25 +286,17 @@ class Worker:
         self._outbox.withdraw(partitions)
         self._delivery.withdraw(partitions, COMMIT_TIMEOUT_S)
         if self._in_hand is None:
-            self._forget(partitions)
+            self._steps.forget(partitions)
         else:
             # The batch works on what is to be forgotten.
             self._disowned |= frozenset(partitions)
 
     def _give_up_idle(self, turn: Turn) -> None:
         now_s = time.monotonic()
-        if now_s - self._looked_for_idle_at_s < LOOK_FOR_IDLE_EVERY_S:
+        if now_s - self._looked_for_idle_at_s < self._look_for_idle_every_s:
             return
         self._looked_for_idle_at_s = now_s
-        n_idle = give_up_idle(self._steps, turn.readings, self._unit_idle_s)
-        self._metrics.units_evicted.inc(n_idle)
-
-    def _forget(self, partitions: Collection[Partition]) -> None:
-        rows = self._steps.units.forget(partitions)
-        self._steps.windows.forget(rows)
-        self._steps.reach.forget(rows)
-        self._steps.scorer.forget(rows)
-        self._steps.incidents.forget(rows)
+        self._metrics.units_evicted.inc(give_up_idle(self._steps, turn.readings))
 
     def _commit(self, timeout_s: float) -> None:
         # What is remembered is as of these offsets only while no batch is in hand. Without

@@ -36,22 +36,24 @@ class WorkerLog:
         """
         self._count(turn)
         self._show_rejects(turn.rejects)
-        self._show_incidents(turn.decisions.events)
+        self._show_incidents(turn.events)
         self._show_unknown(unknown)
 
     def _count(self, turn: Turn) -> None:
         metrics = self._metrics
         metrics.readings.inc(len(turn.taken.decoded))
-        metrics.readings_late.inc(turn.windows.n_late)
         metrics.batch_readings.observe(len(turn.taken.decoded))
-        metrics.windows_scored.labels(self._device_type).inc(len(turn.windows))
-        metrics.score.observe(turn.scores.score_B)
+        for stretch in turn.stretches:
+            metrics.readings_late.inc(stretch.windows.n_late)
+            metrics.units_evicted.inc(len(stretch.windows.anew))
+            metrics.windows_scored.labels(self._device_type).inc(len(stretch.windows))
+            metrics.score.observe(stretch.scores.score_B)
         for reject in turn.rejects:
             metrics.records_rejected.labels(reject.reason).inc()
         if len(turn.readings):
             newest_s = float(turn.readings.time_s_N.max())
             metrics.event_time_lag.set(turn.taken.taken_at_s - newest_s)
-        for event in turn.decisions.events:
+        for event in turn.events:
             metrics.alerts_sent.labels(event.state).inc()
             if event.state == "opened":
                 metrics.incidents_opened.inc()

@@ -43,6 +43,7 @@ class Setup:
         max_records: int = 50,
         commit_interval_s: float = 0.0,
         unit_idle_s: float = 86_400.0,
+        look_for_idle_every_s: float = 60.0,
         max_note_bytes: int = 4_000,
         max_replay_records: int = 1_000_000,
         delivery: Delivery | None = None,
@@ -56,7 +57,7 @@ class Setup:
             steps=Steps(
                 decoder=Decoder(detector.sensors, 1_000_000, max_ahead_s=np.inf),
                 units=Units(max_units),
-                windows=SlidingWindows(detector.window, len(detector.sensors)),
+                windows=SlidingWindows(detector.window, len(detector.sensors), unit_idle_s),
                 reach=Reach(n_readings_needed(self.scorer, detector.window, rule)),
                 scorer=self.scorer,
                 incidents=IncidentTracker(rule),
@@ -83,7 +84,7 @@ class Setup:
             max_records=max_records,
             poll_timeout_s=0.0,
             commit_interval_s=commit_interval_s,
-            unit_idle_s=unit_idle_s,
+            look_for_idle_every_s=look_for_idle_every_s,
         )
 
     def _connect(self, listener: object) -> MemoryConsumer:

@@ -220,7 +220,8 @@ def _rows_in_time(table: Table) -> IntArray:
     nothing_NF = np.empty((len(table), 0), dtype=np.float32)
     readings = columns(units, table.time_s_N, nothing_NF)
     windows = SlidingWindows(length=1, n_sensors=0)
-    return windows.extend(readings, table.unit_N, len(table.units)).reading_B
+    [emitted] = windows.extend(readings, table.unit_N, len(table.units))
+    return emitted.reading_B
 
 
 def columns(

@@ -104,6 +104,7 @@ class UnitIncidents:
 
     def add(self, readings: Readings, windows: LiveWindows, scores: Scores) -> None:
         """Take the unit's next readings, the windows they completed, and those' scores."""
+        self._tracker.forget_scores(windows.anew)
         events = self._tracker.update(readings, windows, scores, NO_RESTART).events
         for message in self._encoder.encode(events):
             self._log.add(decode(message.value or b""))

@@ -12,7 +12,7 @@ from pipeline.detector.artifact import LoadedDetector
 from pipeline.events import Span, overlap, usual_step_s, watched_s
 from pipeline.records import FloatArray, IntArray, Readings, Scores
 from pipeline.score import Scorer
-from pipeline.window import LiveWindows, SlidingWindows
+from pipeline.window import UNIT_IDLE_S, LiveWindows, SlidingWindows
 from trainer.envelope import Envelope, EnvelopeBuilder
 from trainer.history import UnitReadings
 from trainer.incidents import Incident, UnitIncidents
@@ -170,14 +170,17 @@ class Reviewer:
         The readings before them fill the first window and what a score needs besides it,
         as after a restart.
         """
-        sliding = SlidingWindows(self._length, self._n_sensors)
+        sliding = SlidingWindows(self._length, self._n_sensors, UNIT_IDLE_S)
         self._scorer.forget(np.zeros(1, dtype=np.int64))
         oldest = max(begin - self._length + 1 - self._scorer.n_memory, 0)
-        bounds = {oldest, *range(begin, end, self._chunk_rows), end}
+        is_anew_N = np.diff(readings.time_s_N[oldest:end]) > UNIT_IDLE_S
+        anew = oldest + 1 + np.flatnonzero(is_anew_N)
+        bounds = {oldest, *range(begin, end, self._chunk_rows), *anew.tolist(), end}
         for first, last in pairwise(sorted(bounds)):
             columns = readings.columns(slice(first, last))
             row_N = np.zeros(len(columns), dtype=np.int64)
-            windows = sliding.extend(columns, row_N, n_rows=1)
+            [windows] = sliding.extend(columns, row_N, n_rows=1)
+            self._scorer.forget(windows.anew)
             scores = self._scorer.score(windows.windows, windows.row_B, [readings.unit])
             if first >= begin:
                 yield Piece(columns, windows, scores, first + windows.reading_B)

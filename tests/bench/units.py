@@ -85,7 +85,7 @@ class Plant:
         steps = self._steps
         readings, row_N, _ = steps.units.admit(readings, records)
         n_rows = steps.units.n_rows
-        windows = steps.windows.extend(readings, row_N, n_rows)
+        [windows] = steps.windows.extend(readings, row_N, n_rows)
         scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
         steps.reach.extend(windows.arrived, n_rows)
         steps.incidents.update(readings, windows, scores, steps.reach.offset_U)

@@ -19,6 +19,7 @@ from pipeline.settings import DecodeSettings
 from pipeline.steps import build_steps, calibrated_rule
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.transport.memory_broker import MemoryRecord
+from pipeline.window import UNIT_IDLE_S
 from pipeline.worker import Worker
 
 ALERTS, DEAD_LETTERS = "alerts", "readings.dead"
@@ -71,6 +72,7 @@ def undisturbed(detector: Path, readings: Iterable[Record], n_partitions: int) -
             calibrated_rule(loaded),
             DecodeSettings(),
             max_units=100_000,
+            unit_idle_s=UNIT_IDLE_S,
             alerts_topic=ALERTS,
             max_sensors=5,
         ),
@@ -86,7 +88,7 @@ def undisturbed(detector: Path, readings: Iterable[Record], n_partitions: int) -
         max_records=1_000,
         poll_timeout_s=0.0,
         commit_interval_s=3_600.0,
-        unit_idle_s=float("inf"),
+        look_for_idle_every_s=float("inf"),
     )
     while worker.run_once() is not None:
         pass

@@ -46,6 +46,7 @@ def scored(
             row_B=row_B,
             first_offset_B=index_B - 3,
             arrived=Arrived(row_B[:0], row_B[:0], row_B[:0]),
+            anew=row_B[:0],
             n_late=0,
         ),
         Scores(

@@ -148,6 +148,18 @@ def test_a_row_out_of_order_has_no_score(detector_folder: Path, tmp_path: Path) 
     assert lines[21]["score"] != ""
 
 
+def test_after_a_silence_of_more_than_a_week_the_first_window_must_be_full_again(
+    detector_folder: Path, tmp_path: Path
+) -> None:
+    times = [float(i) for i in range(15)] + [8 * 86_400.0 + i for i in range(15)]
+    data = table(builders.sensor_series(30), ["a"] * 30, times)
+
+    lines = scored(detector_folder, data, tmp_path)
+
+    is_full = [i >= WINDOW - 1 for i in range(15)]
+    assert [line["score"] != "" for line in lines] == is_full + is_full
+
+
 def test_a_table_without_a_sensor_of_the_detector_is_refused(
     detector_folder: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,11 @@ from tests.pipeline.test_worker import contents
 from tests.workers import N_READINGS, WINDOW, Setup, messages
 
 N_UNITS = 5
+UNIT_IDLE_S = 150.0
+SILENT_AFTER = [{100}, {110, 120}, {42}, {12, 185}, {70, 75}]
+"""By unit: its readings after which others go on alone."""
+ALL_SILENT_BEFORE = {400, 403, 409, 800}
+"""Readings of the stream."""
 WILD = dict.fromkeys(builders.SENSORS, 9e3)
 
 
@@ -48,19 +53,43 @@ def series(unit: int) -> np.ndarray:
 
 
 def stream() -> list[Message]:
-    """All units' readings, some faster than others for a while, some late, and garbage."""
+    """All units' readings, some faster than others for a while, some late, and garbage.
+
+    A reading is sent a second after the one before. Units fall silent: one alone while the
+    others go on, or all of them.
+    """
     chance = random.Random(0)
-    of_unit = [messages(f"pump-{unit}", series(unit)) for unit in range(N_UNITS)]
-    for unit, sent in enumerate(of_unit):
-        sent.insert(50, Message("readings", b"garbage", key=f"pump-{unit}".encode()))
+    values_UNF = [series(unit) for unit in range(N_UNITS)]
+    waiting = []
+    for unit in range(N_UNITS):
+        numbers: list[int | None] = list(range(N_READINGS))
+        numbers.insert(50, None)
         # As many as fill a window, sent again by their device.
-        sent[130 + unit : 130 + unit] = sent[60 : 60 + 2 * WINDOW]
-    waiting = [list(reversed(sent)) for sent in of_unit]
+        numbers[130 + unit : 130 + unit] = numbers[60 : 60 + 2 * WINDOW]
+        waiting.append(numbers[::-1])
+    time_s = 1e9
+    sent_at_s: dict[tuple[int, int], float] = {}
+    silent_until_s = [time_s] * N_UNITS
     mixed: list[Message] = []
     while any(waiting):
-        unit = chance.choice([u for u, sent in enumerate(waiting) if sent])
-        n_in_a_row = min(chance.randint(1, 12), len(waiting[unit]))
-        mixed.extend(waiting[unit].pop() for _ in range(n_in_a_row))
+        left = [unit for unit, numbers in enumerate(waiting) if numbers]
+        unit = chance.choice([u for u in left if silent_until_s[u] <= time_s] or left)
+        key = f"pump-{unit}"
+        for _ in range(min(chance.randint(1, 12), len(waiting[unit]))):
+            number = waiting[unit].pop()
+            if number is None:
+                mixed.append(Message("readings", b"garbage", key=key.encode()))
+                continue
+            time_s += 2 * UNIT_IDLE_S if len(mixed) in ALL_SILENT_BEFORE else 1.0
+            at_s = sent_at_s.setdefault((unit, number), time_s)
+            values = dict(
+                zip(builders.SENSORS, values_UNF[unit][number].tolist(), strict=True)
+            )
+            value = builders.reading_json(key, at_s, values)
+            mixed.append(Message("readings", value, key=key.encode()))
+            if number in SILENT_AFTER[unit] and at_s == time_s:
+                silent_until_s[unit] = time_s + 1.5 * UNIT_IDLE_S
+                break
     return mixed
 
 
@@ -123,8 +152,9 @@ def detector() -> Detector:
 def undisturbed(detector: Detector) -> Outcome:
     broker = MemoryBroker(n_partitions=3)
     broker.append(STREAM)
-    setup = Setup(broker, detector, max_note_bytes=0)
+    setup = Setup(broker, detector, max_note_bytes=0, unit_idle_s=UNIT_IDLE_S)
     setup.read_all()
+    assert setup.metric("pipeline_units_evicted_total") == 14
     states = [alert.state for alert in setup.alerts()]
     assert states.count("opened") >= 6
     assert states.count("updated") >= 4
@@ -147,6 +177,9 @@ def test_incidents_are_those_of_one_worker_that_was_left_alone(
     # From room for no incident in a note to room for all.
     max_note_bytes = chance.choice([60, 200, 4_000])
     commit_interval_s = chance.choice([0.0, 0.0, 3_600.0])
+    # Nobody reads back to an incident of a unit that was given up.
+    has_room = max_note_bytes == 4_000
+    look_for_idle_every_s = chance.choice([0.0, np.inf]) if has_room else np.inf
 
     def started() -> Setup:
         delivery: Delivery = AtLeastOnce(MemoryProducer(broker))
@@ -156,8 +189,10 @@ def test_incidents_are_those_of_one_worker_that_was_left_alone(
             broker,
             detector,
             delivery=Shaky(delivery, chance),
-            max_records=chance.choice([1, 7, 30]),
+            max_records=chance.choice([1, 7, 30, 200]),
             commit_interval_s=commit_interval_s,
+            unit_idle_s=UNIT_IDLE_S,
+            look_for_idle_every_s=look_for_idle_every_s,
             max_note_bytes=max_note_bytes,
         )
 

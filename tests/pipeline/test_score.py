@@ -85,7 +85,7 @@ def test_scores_do_not_depend_on_how_the_stream_is_cut_and_interleaved(
             time_s_N=[0.0] * len(rows),
             values_NF=np.array(values, np.float32).reshape(-1, len(SENSORS)),
         )
-        emitted = live.extend(polled, np.array(rows, np.int64), N_UNITS)
+        [emitted] = live.extend(polled, np.array(rows, np.int64), N_UNITS)
         scores = scorer.score(emitted.windows, emitted.row_B, UNITS)
         for row in range(N_UNITS):
             of_unit_B = emitted.row_B == row

@@ -1,5 +1,7 @@
 """Sliding windows: the same live, however readings arrive, as cut from history."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,13 @@ LENGTH = 4
 
 def extend(live: SlidingWindows, rows: list[int], times_s: list[float]) -> LiveWindows:
     """One poll; the only sensor shows the time, and so does the offset, times ten."""
+    [windows] = stretches(live, rows, times_s)
+    return windows
+
+
+def stretches(
+    live: SlidingWindows, rows: list[int], times_s: list[float]
+) -> list[LiveWindows]:
     return live.extend(
         readings(
             [f"unit-{row}" for row in rows],
@@ -53,7 +62,7 @@ def test_live_windows_equal_those_cut_from_each_units_history(
         values_NF = values_NF.reshape(len(rows), 2).astype(np.float32)
         times_s = [float(n_seen + i) for i in range(len(rows))]
         arrived = readings([f"unit-{r}" for r in rows], times_s, values_NF)
-        windows = live.extend(arrived, np.array(rows, np.int64), n_rows=3)
+        [windows] = live.extend(arrived, np.array(rows, np.int64), n_rows=3)
         for row, window_TF in zip(
             windows.row_B.tolist(), windows.windows.gather(slice(None)), strict=True
         ):
@@ -155,6 +164,81 @@ def test_what_is_left_out_does_not_depend_on_how_readings_are_cut_into_polls(
         assert of_row == np.array(gathered(whole))[whole.row_B == row].tolist()
 
 
+IDLE_S = 10.0
+
+
+def test_the_first_window_after_a_long_silence_has_nothing_of_before() -> None:
+    live = SlidingWindows(length=2, n_sensors=1, idle_s=IDLE_S)
+
+    before, after = stretches(live, [0, 0, 0, 0], [1, 2, 13, 14])
+
+    assert (gathered(before), before.anew.tolist()) == ([[1, 2]], [])
+    assert (gathered(after), after.anew.tolist()) == ([[13, 14]], [0])
+    assert after.arrived.first_offset_G.tolist() == [130]
+
+
+def test_a_silence_of_just_so_long_is_none() -> None:
+    live = SlidingWindows(length=2, n_sensors=1, idle_s=IDLE_S)
+
+    assert gathered(extend(live, [0, 0, 0], [1, 2, 12])) == [[1, 2], [2, 12]]
+
+
+def test_units_that_return_with_one_poll_are_dealt_with_at_once() -> None:
+    live = SlidingWindows(length=1, n_sensors=1, idle_s=IDLE_S)
+    extend(live, [0, 1, 2], [1, 1, 18])
+
+    [windows] = stretches(live, [0, 1, 2, 3], [20, 20, 20, 20])
+
+    assert windows.anew.tolist() == [0, 1]
+
+
+def test_a_unit_that_is_new_has_not_been_silent() -> None:
+    live = SlidingWindows(length=1, n_sensors=1, idle_s=IDLE_S)
+    extend(live, [0, 1], [1, 1])
+    live.forget(np.array([1]))
+
+    assert extend(live, [1, 2], [100, 100]).anew.tolist() == []
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 1), st.sampled_from([-30, -11, -1, 0, 1, 10, 11, 40])),
+        max_size=25,
+    ),
+    cuts=st.lists(st.integers(0, 25), max_size=5),
+)
+def test_where_a_unit_starts_anew_is_a_function_of_its_readings_alone(
+    steps: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    clock = [100, 100]
+    sent = []
+    for row, step in steps:
+        clock[row] += step
+        sent.append((row, clock[row]))
+    expected: list[tuple[int, list[float]]] = []
+    held: dict[int, list[float]] = {}
+    for row, time_s in sent:
+        series = held.setdefault(row, [])
+        if series and time_s < series[-1]:
+            continue
+        if series and time_s - series[-1] > IDLE_S:
+            series.clear()
+        series.append(time_s)
+        if len(series) >= 3:
+            expected.append((row, series[-3:]))
+    live = SlidingWindows(length=3, n_sensors=1, idle_s=IDLE_S)
+
+    found: list[tuple[int, list[float]]] = []
+    bounds = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+    for begin, end in pairwise(bounds):
+        poll = sent[begin:end]
+        for windows in stretches(live, [r for r, _ in poll], [t for _, t in poll]):
+            found += zip(windows.row_B.tolist(), gathered(windows), strict=True)
+
+    for row in (0, 1):
+        assert [w for r, w in found if r == row] == [w for r, w in expected if r == row]
+
+
 def test_a_poll_of_late_readings_alone_yields_nothing_and_changes_nothing() -> None:
     live = SlidingWindows(length=2, n_sensors=1)
     extend(live, [0], [5])
@@ -230,7 +314,7 @@ def test_a_windows_oldest_offset_is_known_however_large_it_is(
     found = []
     for offset in offsets:
         arrived = readings(["unit-0"], [0.0], offset_N=[offset])
-        windows = live.extend(arrived, np.array([0]), n_rows=1)
+        [windows] = live.extend(arrived, np.array([0]), n_rows=1)
         found += windows.first_offset_B.tolist()
 
     assert found == offsets[: max(len(offsets) - 2, 0)]
@@ -240,6 +324,6 @@ def test_of_a_log_that_began_anew_no_offset_is_negative() -> None:
     live = SlidingWindows(length=2, n_sensors=1)
     for offset in (1_000, 5):
         arrived = readings(["unit-0"], [0.0], offset_N=[offset])
-        windows = live.extend(arrived, np.array([0]), n_rows=1)
+        [windows] = live.extend(arrived, np.array([0]), n_rows=1)
 
     assert (windows.first_offset_B >= 0).all()

@@ -16,6 +16,7 @@ from pipeline.records import IntArray
 from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from pipeline.times import parse_iso_s
+from pipeline.window import UNIT_IDLE_S
 from tests.trainer.reporting import (
     FAULT,
     N_READINGS,
@@ -49,12 +50,18 @@ def newest_first_in_the_middle(n_rows: int) -> IntArray:
     return order_N
 
 
-def written(path: Path, sensors: tuple[str, ...], order_N: IntArray) -> Path:
-    """Units that take turns, each with a fault, their rows in this order."""
+def written(
+    path: Path, sensors: tuple[str, ...], order_N: IntArray, silent_before: int = N_READINGS
+) -> Path:
+    """Units that take turns, each with a fault, their rows in this order.
+
+    All are silent for long before that row of each.
+    """
     values_NF = np.stack([series_with_fault(u) for u in range(len(UNITS))], axis=1)
     values_NF = values_NF.reshape(-1, len(sensors))[order_N]
+    number_N = order_N // len(UNITS)
     table = {
-        "time": START_S + 60.0 * (order_N // len(UNITS)),
+        "time": START_S + 60.0 * number_N + 2 * UNIT_IDLE_S * (number_N >= silent_before),
         "unit": [UNITS[u] for u in order_N % len(UNITS)],
         **dict(zip(sensors, values_NF.T, strict=True)),
     }
@@ -106,6 +113,33 @@ def test_they_score_the_same_rows_and_open_the_same_incidents(
     begins = sorted((i.span.unit, i.span.begin_s) for i in report.incidents)
     assert begins == opened(lines)
     assert {unit for unit, _ in begins} == set(UNITS)
+
+
+@pytest.mark.parametrize("chunk_rows", [37, 2**14])
+@pytest.mark.parametrize(
+    "silent_before", [FAULT.start - 1, FAULT.start + WINDOW, FAULT.stop]
+)
+def test_both_let_units_start_anew_after_a_long_silence(
+    silent_before: int,
+    chunk_rows: int,
+    detector: OnDisk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order_N = with_late_rows(N_READINGS * len(UNITS))
+    data = written(tmp_path / "data.parquet", detector.sensors, order_N, silent_before)
+    lines = scored_lines(detector, data)
+    monkeypatch.setattr(trainer.review, "MAX_CHUNK_ROWS", chunk_rows)
+
+    report = reviewed(detector, data)
+
+    assert report.n_scored == len(lines)
+    begins = sorted((i.span.unit, i.span.begin_s) for i in report.incidents)
+    assert begins == opened(lines)
+    for unit in report.units:
+        highest = max(float(line["score"]) for line in lines if line["unit"] == unit.unit)
+        drawn = np.nanmax(unit.curves.score.high_KC)
+        assert drawn == pytest.approx(highest, rel=1e-4)
 
 
 def test_the_highest_score_of_a_unit_is_the_same(detector: OnDisk, tmp_path: Path) -> None:
