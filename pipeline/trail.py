@@ -10,6 +10,10 @@ from pipeline.records import IntArray, group_starts
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+PART_BYTES = 2**18
+"""What is read from many units' memory at a time: it is still in the caches when written
+back."""
+
 
 class Extended(NamedTuple):
     """One poll's rows, each unit's after what was kept of it."""
@@ -76,9 +80,7 @@ class Trails:
             flat_M = np.empty((n_flat, *array_N.shape[1:]), dtype=kept_UT.dtype)
             if is_one_each:
                 flat_GT = flat_M.reshape(len(row_N), n_kept + 1, *array_N.shape[1:])
-                flat_GT[:, :n_kept] = kept_UT[row_G]
-                flat_GT[:, n_kept] = array_N
-                kept_UT[row_G] = flat_GT[:, 1:]
+                _shift(kept_UT, row_G, array_N, flat_GT)
             else:
                 flat_M[kept_GT] = kept_UT[row_G]
                 flat_M[position_N] = array_N
@@ -96,6 +98,24 @@ class Trails:
         if n_new:
             self._kept = [extended(kept_UT, n_new, 0) for kept_UT in self._kept]
             self._n_kept_U = extended(self._n_kept_U, n_new, 0)
+
+
+def _shift(
+    kept_UT: npt.NDArray[Any],
+    row_G: IntArray,
+    array_G: npt.NDArray[Any],
+    flat_GT: npt.NDArray[Any],
+) -> None:
+    """Put one row behind what is kept of each unit, into `flat_GT`, and keep its end."""
+    n_kept = kept_UT.shape[1]
+    n_at_once = max(PART_BYTES * len(flat_GT) // max(flat_GT.nbytes, 1), 1)
+    for begin in range(0, len(row_G), n_at_once):
+        part = slice(begin, begin + n_at_once)
+        row_P, flat_PT = row_G[part], flat_GT[part]
+        # By `take`: indexing by brackets takes up to twice as long.
+        flat_PT[:, :n_kept] = np.take(kept_UT, row_P, axis=0)
+        flat_PT[:, n_kept] = array_G[part]
+        kept_UT[row_P] = flat_PT[:, 1:]
 
 
 def n_to_add(n_old: int, n_rows: int) -> int:

@@ -12,7 +12,7 @@ from pipeline.detector.filling import filled
 from pipeline.detector.network import Network
 from pipeline.detector.rows import N_ROWS, padded
 from pipeline.detector.scaling import POOLED, Scaling
-from pipeline.detector.scoring import Scoring
+from pipeline.detector.scoring import PART_VALUES, Scoring, Surprise
 from pipeline.records import FloatArray, IntArray, Scores, group_starts
 from pipeline.trail import Trails
 from pipeline.window import Windows, cut_windows
@@ -148,10 +148,16 @@ class Detector:
             n_rows: units there may be.
             memory: what came before, from `memory()`; carried on.
         """
-        (flat_MC,), position_B, n_before_B = memory.extend(
-            row_B, n_rows, measures.measure_BC
-        )
-        surprise = self.scoring.surprise(flat_MC, position_B, n_before_B)
+        n_flat = len(row_B) + self.scoring.n_memory * len(group_starts(row_B))
+        n_values = n_flat * measures.measure_BC.shape[1]
+        n_parts = max(1, min(n_values // PART_VALUES, len(row_B)))
+        parts = []
+        for part in np.array_split(np.arange(len(row_B)), n_parts):
+            (flat_MC,), position_B, n_before_B = memory.extend(
+                row_B[part], n_rows, measures.measure_BC[part]
+            )
+            parts.append(self.scoring.surprise(flat_MC, position_B, n_before_B))
+        surprise = Surprise(*map(np.concatenate, zip(*parts, strict=True)))
         return Scores(
             score_B=surprise.score_B / np.float32(self.threshold),
             contribution_BF=surprise.share_BF,

@@ -1,5 +1,6 @@
 """Which scaler each unit has: one for all of them, or its own."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from pipeline.records import FloatArray, IntArray
 
 MAX_SCALED = 1e6
 """Scaled values are cut here, so that a score stays a finite float32."""
+MAX_WIDE_ROWS = 16
 POOLED = 0
 """The line of a unit without a scaler of its own."""
 
@@ -59,11 +61,19 @@ class Scaling:
             values_NF: in the sensors' own units, NaN where missing.
             line_N: of each reading's unit, or of the unit of all of them.
         """
+        mean, scale, values = self._mean_LF[line_N], self._scale_LF[line_N], values_NF
+        if mean.ndim == 1:
+            # Some rows as one: numpy is slow over a short last axis.
+            n_rows, n_sensors = values_NF.shape
+            n_wide = math.gcd(n_rows, MAX_WIDE_ROWS)
+            values = values_NF.reshape(n_rows // n_wide, n_wide * n_sensors)
+            mean, scale = np.concatenate([mean] * n_wide), np.concatenate([scale] * n_wide)
         # What overflows is cut.
         with np.errstate(over="ignore"):
-            x_NF = values_NF - self._mean_LF[line_N]
-            x_NF /= self._scale_LF[line_N]
-        return np.asarray(np.clip(x_NF, -MAX_SCALED, MAX_SCALED, out=x_NF))
+            x = values - mean
+            x /= scale
+        np.clip(x, -MAX_SCALED, MAX_SCALED, out=x)
+        return x.reshape(values_NF.shape)
 
     def unscaled(self, x_BF: FloatArray, line_B: IntArray | int = POOLED) -> FloatArray:
         """Scaled values in the sensors' own units, within the range of a float32."""

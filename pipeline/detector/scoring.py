@@ -8,6 +8,10 @@ from torch import Tensor
 from pipeline.detector.network import Network
 from pipeline.records import FloatArray, IntArray
 
+PART_VALUES = 2**18
+"""Measures that are worked on at a time: 1 MiB stays in the caches, and is no memory that
+the system has to hand over anew for each poll."""
+
 
 class Measured(NamedTuple):
     """What networks say of windows, before it is put together over time."""

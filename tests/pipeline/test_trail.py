@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import trail
 from pipeline.records import FloatArray, IntArray
 from pipeline.trail import Extended, Trails, extended, n_to_add
 
@@ -58,6 +59,20 @@ def test_each_unit_has_a_past_of_its_own() -> None:
     poll = extend(live, [0, 1, 2], first=10)
 
     assert [past(poll, n) for n in range(3)] == [[0, 1, 10], [11], [2, 12]]
+
+
+@pytest.mark.parametrize("part_bytes", [1, 100])
+def test_a_past_does_not_depend_on_how_many_units_are_worked_on_at_a_time(
+    part_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "PART_BYTES", part_bytes)
+    live = trails(n_kept=2)
+    for first in (0, 10, 20):
+        extend(live, list(range(9)), first, n_rows=9)
+
+    poll = extend(live, list(range(9)), first=30, n_rows=9)
+
+    assert [past(poll, n) for n in range(9)] == [[10 + n, 20 + n, 30 + n] for n in range(9)]
 
 
 def test_a_unit_that_a_poll_has_nothing_of_keeps_its_past() -> None:

@@ -78,6 +78,21 @@ def test_a_window_has_one_measure_wherever_in_a_batch_it_stands(
     np.testing.assert_allclose(reversed_BC, at_once_BC, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("part_values", [1, 50])
+def test_scores_do_not_depend_on_how_many_windows_are_worked_on_at_a_time(
+    part_values: int,
+    detector: Detector,
+    values_NF: FloatArray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once = detector.score_series(values_NF)
+
+    monkeypatch.setattr("pipeline.detector.detector.PART_VALUES", part_values)
+
+    for column, again in zip(at_once, detector.score_series(values_NF), strict=True):
+        np.testing.assert_array_equal(column, again)
+
+
 def test_contributions_are_shares(detector: Detector, values_NF: FloatArray) -> None:
     contribution_BF = detector.score_series(values_NF).contribution_BF
 

@@ -11,6 +11,7 @@ from pipeline.detector import residual
 from pipeline.detector.residual import (
     HUBER_KNEE,
     Kind,
+    Residuals,
     ResidualScoring,
     Statistic,
     TrailingSums,
@@ -92,6 +93,21 @@ def test_a_trailing_mean_leaves_its_input_as_it_was() -> None:
     TrailingSums(x_MF).mean(4, slice(None))
 
     np.testing.assert_array_equal(x_MF, noise(10))
+
+
+@given(log_n_each=st.integers(0, 6), n_units=st.integers(0, 9))
+def test_of_last_rows_alone_statistics_say_the_same_to_the_last_bit(
+    log_n_each: int, n_units: int
+) -> None:
+    n_each = 2**log_n_each
+    residual_MF = noise(n_units * n_each)
+    last_B = np.arange(n_each - 1, len(residual_MF), n_each)
+    parts: list[tuple[Kind, int]] = [("burst", n_each), ("shift", 1), ("shift", n_each)]
+
+    for statistic in residual_scoring(*parts, n_sensors=F).statistics:
+        found_BF = statistic.losses(Residuals(residual_MF, n_each), last_B)
+        expected_BF = statistic.losses(Residuals(residual_MF), last_B)
+        np.testing.assert_array_equal(found_BF, expected_BF)
 
 
 @given(

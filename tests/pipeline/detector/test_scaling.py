@@ -51,9 +51,9 @@ def test_whatever_comes_is_finite_before_and_after(value: float) -> None:
     assert x_NF.dtype == np.float32
 
 
-@pytest.mark.parametrize("n_readings", [0, 3])
+@pytest.mark.parametrize("n_readings", [0, 3, 16, 40])
 def test_one_line_holds_for_all_readings(n_readings: int) -> None:
-    values_NF = np.ones((n_readings, 2), np.float32)
+    values_NF = np.arange(2 * n_readings, dtype=np.float32).reshape(n_readings, 2)
 
     at_once = OWN.scaled(values_NF, 2)
 
