@@ -96,15 +96,18 @@ def fit(
 @app.command()
 def report(
     detector: Annotated[Path, typer.Argument(help="Detector folder.")],
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet, with or without label.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="CSV or Parquet, with or without label; else no incidents."),
+    ] = None,
     alerts: Annotated[
         Path | None,
         typer.Option(help="Alert records, one a line; without it they are computed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Write a page with pictures: scores, incidents, labelled events, each sensor."""
+    """Write a page with pictures: what was learned, and what it says of data."""
     from trainer.bar import progress_bar
     from trainer.report_file import write_report
 

@@ -101,7 +101,8 @@ class DataStream:
             n_U += np.bincount(unit_N, minlength=len(n_U))
             readings = self._readings(table, begin)
             has_value = has_value or not np.isnan(readings.values_NF).all()
-            live = windows.extend(readings, unit_N, len(row_of))
+            # One stretch: these windows span silences.
+            [live] = windows.extend(readings, unit_N, len(row_of))
             self.n_late += live.n_late
             n_windows += len(live)
             yield Piece(readings, unit_N, table.label_N, live, self._lines(live.row_B))

@@ -1,8 +1,7 @@
 """How good a detector is on labelled readings, beside methods that know next to nothing."""
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +14,9 @@ from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.score import Scorer
 from pipeline.table import Table
 from trainer.baselines import LEARNED, NOMINAL_FAR, LearnedBaseline, learn
-from trainer.detections import Detections, Tally
 from trainer.history import Recording, shortened
-from trainer.ranking import Score, average_precision, runs, vus_pr, vus_window
+from trainer.quality import Quality, QualityTally
+from trainer.ranking import Score, runs, vus_window
 
 DETECTOR = "detector"
 BASELINES = ("random", "constant", "always_alert", *LEARNED)
@@ -46,21 +45,6 @@ class UnitRows:
     """The widest tolerance of its `vus_pr`, from the table's first sensor."""
     verdicts: dict[str, Verdicts]
     """Of each of `METHODS`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """One method on all units."""
-
-    vus_pr: float
-    """Mean over the units that have labels, as is the next; NaN without any."""
-    average_precision: float
-    detections: Detections
-
-    def figures(self) -> dict[str, float]:
-        """Every figure by its name."""
-        ranking = {"vus_pr": self.vus_pr, "average_precision": self.average_precision}
-        return ranking | asdict(self.detections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +115,11 @@ def evaluate(
         InputError: there is no label, or a sensor of the detector is missing.
     """
     rows = list(_rows(path, table, loaded, scorer, reference_BTF, on_progress))
-    quality = {method: [_ranking(unit, method) for unit in rows] for method in METHODS}
-    by_method = {}
-    for method, of_units in quality.items():
-        tally = Tally()
-        for unit in rows:
-            tally.add(unit.label_N, unit.verdicts[method].is_alert_N, unit.time_s_N)
-        volumes, precisions = zip(*of_units, strict=True)
-        by_method[method] = Quality(_mean(volumes), _mean(precisions), tally.rates())
+    tallies = {method: QualityTally() for method in METHODS}
+    for unit in rows:
+        for method, tally in tallies.items():
+            score_N, is_alert_N = unit.verdicts[method]
+            tally.add(unit.label_N, score_N, is_alert_N, unit.time_s_N, unit.period)
     units = [
         UnitQuality(
             unit=unit.unit,
@@ -149,8 +130,9 @@ def evaluate(
             vus_pr=volume,
             average_precision=precision,
         )
-        for unit, (volume, precision) in zip(rows, quality[DETECTOR], strict=True)
+        for unit, (volume, precision) in zip(rows, tallies[DETECTOR].rankings, strict=True)
     ]
+    by_method = {method: tally.quality() for method, tally in tallies.items()}
     return Evaluation(loaded, path.name, by_method, units, rows, shortened(table.notes))
 
 
@@ -226,15 +208,3 @@ def _of_readings(
     if n_scored:
         score_N[is_scored_N] = baseline.score(x_NF)[-n_scored:]
     return Verdicts(score_N, score_N >= 1.0)
-
-
-def _ranking(unit: UnitRows, method: str) -> tuple[float, float]:
-    score_N = unit.verdicts[method].score_N
-    volume = vus_pr(unit.label_N, score_N, unit.period)
-    return volume, average_precision(unit.label_N, score_N)
-
-
-def _mean(values: tuple[float, ...]) -> float:
-    """Of those that are defined; NaN if none is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")

@@ -9,9 +9,10 @@ from pipeline.events import duration_text, usual_step_s
 from pipeline.records import BoolArray
 from trainer.baselines import NOMINAL_FAR
 from trainer.envelope import Envelope, EnvelopeBuilder
-from trainer.evaluate import BASELINES, DETECTOR, Evaluation, Quality, UnitRows
+from trainer.evaluate import BASELINES, DETECTOR, Evaluation, UnitRows
 from trainer.page_template import family_words, number_text, page_template, style_sheet
 from trainer.pictures import Bar, timeline
+from trainer.quality import Quality
 from trainer.ranking import runs
 from trainer.ranking_picture import Point, precision_recall_picture
 from trainer.review import OVERVIEW_BINS, Curves

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ RISE_SHARE = 0.1
 WARMUP_SHARE = 0.2
 """Of the steps, over which the KL term of a VAE grows to its full weight."""
 REPORT_STEPS = 20
+N_CURVE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class FitSettings:
     seed: int
 
 
+class Losses(NamedTuple):
+    """Of a training, the mean over members and mini-batches."""
+
+    last: float
+    """Of the last tenth of the steps."""
+    curve: list[float]
+    """Of `N_CURVE` equal parts of the steps, in their order."""
+
+
 def fit_network(
     network: Network,
     training: Sequence[Windows],
@@ -40,7 +51,7 @@ def fit_network(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks = ALONE,
-) -> float:
+) -> Losses:
     """Train `network` in place on `device`, and leave it on the CPU.
 
     The number of steps is set beforehand and the step size follows one cycle over them:
@@ -56,9 +67,6 @@ def fit_network(
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
             told before; what it raises ends the training.
         ranks: the processes that train this network together.
-
-    Returns:
-        The mean loss of the last tenth of the steps.
 
     Raises:
         InputError: the loss is not finite: the learning rate is too large. Or there are
@@ -96,7 +104,12 @@ def fit_network(
             on_progress((step + 1) / n_steps, float(np.mean(losses[-len(since_told) :])))
             since_told.clear()
     network.cpu().eval()
-    return float(np.mean(losses[-max(n_steps // 10, 1) :]))
+    return Losses(
+        last=float(np.mean(losses[-max(n_steps // 10, 1) :])),
+        curve=[
+            float(part.mean()) for part in np.array_split(losses, min(n_steps, N_CURVE))
+        ],
+    )
 
 
 def _check_finite(losses: list[float], n_new: int, settings: FitSettings) -> None:

@@ -8,7 +8,7 @@ import torch
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape, default_shape
 from trainer.distributed import Ranks
-from trainer.fit import FitSettings, fit_network, number_of_steps
+from trainer.fit import FitSettings, Losses, fit_network, number_of_steps
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
 
@@ -20,7 +20,7 @@ def fit_families(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks,
-) -> tuple[tuple[Network, ...], dict[str, float]]:
+) -> tuple[tuple[Network, ...], dict[str, Losses]]:
     """Fit a network of each family, with a member a fold.
 
     Args:
@@ -32,14 +32,15 @@ def fit_families(
         ranks: the processes that fit them together.
 
     Returns:
-        The networks, and each family's loss.
+        The networks, and each family's losses.
 
     Raises:
         InputError: see `fit_network`.
     """
     shape = _shape(settings, folds)
     training = [fold.training for fold in folds.folds]
-    networks, losses = [], {}
+    networks: list[Network] = []
+    losses: dict[str, Losses] = {}
     for number, family in enumerate(families):
         torch.manual_seed(settings.seed)
         network = build_network(family, shape)

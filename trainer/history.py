@@ -133,6 +133,8 @@ class UnitReadings:
     values_NF: FloatArray
     """In the order of the detector's sensors. NaN where missing."""
     label_N: BoolArray
+    first_sensor_N: FloatArray
+    """Of the table's sensors the first, whether or not the detector knows it."""
 
     def __len__(self) -> int:
         return len(self.time_s_N)
@@ -170,6 +172,7 @@ class Recording:
         if len(row_N) and (np.diff(row_N) == 1).all():
             rows = slice(int(row_N[0]), int(row_N[-1]) + 1)
         values_NF = table.values_NF[rows]
+        first_sensor_N = values_NF[:, 0]
         if self._columns_F != list(range(values_NF.shape[1])):
             values_NF = values_NF[:, self._columns_F]
         return UnitReadings(
@@ -181,6 +184,7 @@ class Recording:
                 if table.label_N is None
                 else table.label_N[rows]
             ),
+            first_sensor_N=first_sensor_N,
         )
 
     def longest(self) -> int:

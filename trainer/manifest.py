@@ -23,6 +23,7 @@ from pipeline.detector.scoring import Scoring
 from pipeline.times import iso_time
 from pipeline.trigger import IncidentRule
 from trainer.calibrate import Calibration
+from trainer.fit import Losses
 from trainer.history import History
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
@@ -39,7 +40,8 @@ def manifest_of(
     settings: TrainerSettings,
     scaling_gain: float,
     n_steps: int,
-    losses: dict[str, float],
+    losses: dict[str, Losses],
+    score_counts: list[int],
     explained: float,
     versions: dict[str, str],
 ) -> Manifest:
@@ -60,7 +62,7 @@ def manifest_of(
         ],
         scaler=scaler_part(detector.scaling, scaling_gain),
         score=score_part(detector.scoring),
-        threshold=_threshold_part(calibration, settings),
+        threshold=_threshold_part(calibration, settings, score_counts),
         incident=IncidentPart((rule.n_over, rule.n_last), rule.n_recovery),
         training=TrainingPart(
             first_time=iso_time(float(history.time_s_N.min())),
@@ -70,7 +72,8 @@ def manifest_of(
             data_digest=history.digest(),
             n_windows=folds.n_windows(),
             n_steps=n_steps,
-            losses=losses,
+            losses={family: each.last for family, each in losses.items()},
+            loss_curves={family: each.curve for family, each in losses.items()},
             explained=explained,
             seed=settings.seed,
             settings=settings.model_dump(mode="json"),
@@ -119,7 +122,9 @@ def score_part(scoring: Scoring) -> ResidualPart | ElboPart:
     )
 
 
-def _threshold_part(calibration: Calibration, settings: TrainerSettings) -> ThresholdPart:
+def _threshold_part(
+    calibration: Calibration, settings: TrainerSettings, score_counts: list[int]
+) -> ThresholdPart:
     at_most = calibration.at_most_per_day
     return ThresholdPart(
         value=calibration.threshold,
@@ -130,4 +135,5 @@ def _threshold_part(calibration: Calibration, settings: TrainerSettings) -> Thre
         expected_false_alarms_per_unit_day=calibration.expected_per_day,
         at_most_false_alarms_per_unit_day=at_most if np.isfinite(at_most) else None,
         limited_by=calibration.limited_by,
+        score_counts=score_counts,
     )

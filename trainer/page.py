@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.events import Match, Span, summary_lines
 from pipeline.records import FloatArray
-from pipeline.times import parse_iso_s
+from trainer.evaluate_page import COLUMNS, cells
 from trainer.incidents import Incident
-from trainer.page_template import family_words, page_template, style_sheet
+from trainer.page_template import page_template
 from trainer.pictures import Bar, score_picture, sensor_picture, timeline
+from trainer.portrait import Portrait
+from trainer.portrait_page import detector_parts
 from trainer.report import Report, Zoom
 from trainer.review import UnitReview
 
@@ -23,7 +26,7 @@ N_TOP_SENSORS = 3
 
 
 def render(report: Report) -> str:
-    """The page. Whatever comes from data is escaped by the template."""
+    """The page on data. Whatever comes from data is escaped by the template."""
     template = page_template("page.html.j2", report.step_s)
     numbers = {id(i): n for n, i in enumerate(report.incidents, start=1)}
     notes = list(report.notes)
@@ -34,18 +37,10 @@ def render(report: Report) -> str:
             "with the largest part in what was unusual."
         )
     return template.render(
-        style=style_sheet(),
+        **detector_parts(report.loaded, report.portrait),
         report=report,
-        manifest=report.loaded.manifest,
-        family=family_words(report.loaded),
-        trained=tuple(
-            parse_iso_s(time)
-            for time in (
-                report.loaded.manifest.training.first_time,
-                report.loaded.manifest.training.last_time,
-            )
-        ),
         summary=_summary(report),
+        quality=_quality(report),
         events=_event_rows(report, notes),
         incidents=_incident_rows(report, numbers, notes),
         units=[_unit(report, unit) for unit in report.units],
@@ -53,6 +48,19 @@ def render(report: Report) -> str:
         near={numbers[id(z.incident)] for z in report.zooms if z.incident is not None},
         notes=notes,
     )
+
+
+def render_alone(loaded: LoadedDetector, portrait: Portrait) -> str:
+    """The page of the detector alone."""
+    template = page_template("page.html.j2", step_s=60.0)
+    return template.render(**detector_parts(loaded, portrait), report=None, notes=[])
+
+
+def _quality(report: Report) -> list[tuple[str, str]]:
+    """The figures on labelled data, by name."""
+    if not report.is_labelled:
+        return []
+    return list(zip(COLUMNS, cells(report.quality), strict=True))
 
 
 def _summary(report: Report) -> dict[str, Any]:

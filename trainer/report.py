@@ -16,6 +16,8 @@ from pipeline.score import Scorer
 from pipeline.table import Table
 from trainer.history import Recording, shortened
 from trainer.incidents import AlertLog, Incident
+from trainer.portrait import Portrait, PortraitBuilder
+from trainer.quality import Quality, QualityTally
 from trainer.review import Curves, EventReview, Reviewer, UnitReview
 
 MAX_UNITS = 6
@@ -63,6 +65,9 @@ class Report:
     """Of all units, in the order they opened."""
     comparison: Comparison
     zooms: list[Zoom]
+    portrait: Portrait
+    quality: Quality
+    """Of no meaning without labels."""
     notes: list[str]
     """What was left out and why, in words."""
 
@@ -134,7 +139,8 @@ def review(
             f"window), the longest has {recording.longest()}{f'; {late}' if n_late else ''}"
         )
     told = None if alerts is None else _by_unit(alerts.incidents())
-    reviewer = Reviewer(loaded, scorer)
+    portrait, quality = PortraitBuilder(loaded), QualityTally()
+    reviewer = Reviewer(loaded, scorer, portrait, quality)
     tally = _Tally()
     n_done = 0
     for number, unit in enumerate(table.units):
@@ -161,6 +167,8 @@ def review(
         incidents=tally.incidents,
         comparison=Comparison([match for match, _ in tally.events], tally.false_alarms),
         zooms=zooms,
+        portrait=portrait.portrait(),
+        quality=quality.quality(),
         notes=[
             *shortened(table.notes),
             *([f"{late}."] if n_late else []),

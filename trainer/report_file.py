@@ -11,23 +11,25 @@ from pipeline.files import written_whole
 from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from trainer.incidents import read_alerts
-from trainer.page import render
+from trainer.page import render, render_alone
+from trainer.portrait import portrait_of_golden
 from trainer.report import Report, review
 
 
 def write_report(
     detector: Path,
-    data: Path,
+    data: Path | None,
     out: Path,
     alerts: Path | None,
     device: str,
     on_progress: Callable[[float], None] = lambda done: None,
 ) -> list[str]:
-    """Write the page of a detector on a table, and return what it says in short.
+    """Write the page of a detector, on a table if there is one; return it in short.
 
     Args:
         detector: its folder.
-        data: CSV or Parquet, with or without labels.
+        data: CSV or Parquet, with or without labels. None: the page is of the detector
+            alone.
         out: the HTML file; replaced if it is there.
         alerts: alert records, one a line; None computes incidents from the scores.
         device: auto, cpu, cuda or cuda:N.
@@ -37,16 +39,24 @@ def write_report(
         InputError: an input cannot be used, or `out` cannot be written. Nothing is then
             left behind, and a page that was there still is.
     """
-    check_writable(out, [data] if alerts is None else [data, alerts])
+    inputs = [path for path in (data, alerts) if path is not None]
+    check_writable(out, inputs)
     loaded = artifact.load(detector)
     scorer = Scorer(loaded.detector, choose_device(device))
-    log = None if alerts is None else read_alerts(alerts, loaded.digest)
-    report = review(data, read_table(data), loaded, scorer, log, on_progress)
+    if data is None:
+        if alerts is not None:
+            raise InputError("--alerts: expected the data that they are of before it")
+        golden_NF = artifact.load_golden(detector, loaded)
+        page, said = render_alone(loaded, portrait_of_golden(loaded, golden_NF)), []
+    else:
+        log = None if alerts is None else read_alerts(alerts, loaded.digest)
+        report = review(data, read_table(data), loaded, scorer, log, on_progress)
+        page, said = render(report), _summary(report)
     # A name may hold half a character, which UTF-8 cannot write.
-    content = render(report).encode("utf-8", errors="replace")
+    content = page.encode("utf-8", errors="replace")
     with written_whole(out, "the page") as file:
         file.write(content.decode("utf-8"))
-    return [*_summary(report), f"page written: {out} ({len(content) / 1e6:.1f} MB)"]
+    return [*said, f"page written: {out} ({len(content) / 1e6:.1f} MB)"]
 
 
 def _summary(report: Report) -> list[str]:

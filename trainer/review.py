@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.events import Span, overlap, usual_step_s, watched_s
-from pipeline.records import FloatArray, IntArray, Readings, Scores
+from pipeline.records import BoolArray, FloatArray, IntArray, Readings, Scores, TimeArray
 from pipeline.score import Scorer
 from pipeline.window import UNIT_IDLE_S, LiveWindows, SlidingWindows
 from trainer.envelope import Envelope, EnvelopeBuilder
 from trainer.history import UnitReadings
 from trainer.incidents import Incident, UnitIncidents
+from trainer.portrait import PortraitBuilder, ScoredWindows
+from trainer.quality import QualityTally
+from trainer.ranking import vus_window
 
 MAX_CHUNK_VALUES = 2**20
 MAX_CHUNK_ROWS = 2**14
@@ -81,7 +84,21 @@ class UnitReview:
 class Reviewer:
     """Puts units through one detector."""
 
-    def __init__(self, loaded: LoadedDetector, scorer: Scorer) -> None:
+    def __init__(
+        self,
+        loaded: LoadedDetector,
+        scorer: Scorer,
+        portrait: PortraitBuilder,
+        quality: QualityTally,
+    ) -> None:
+        """Args:
+        loaded: the detector.
+        scorer: the same detector's, on its device.
+        portrait: is given all windows of the units that are reviewed.
+        quality: is told of each of these units.
+        """
+        self._portrait = portrait
+        self._quality = quality
         self._loaded = loaded
         self._scorer = scorer
         self._length = loaded.detector.window
@@ -110,6 +127,7 @@ class Reviewer:
         error_EF = np.zeros((n_events + 1, self._n_sensors))
         unusual_F = np.zeros(self._n_sensors)
         is_scored_N = np.zeros(len(readings), dtype=np.bool_)
+        score_N = np.zeros(len(readings))
         computed = UnitIncidents(self._loaded)
         builders = self._builders(readings, 0, len(readings), OVERVIEW_BINS)
         for piece in self._scored(readings, 0, len(readings)):
@@ -117,7 +135,9 @@ class Reviewer:
             builders.add(piece)
             if told is None:
                 computed.add(piece.readings, piece.windows, scores)
+            self._portrait.add(_scored_windows(readings, piece))
             is_scored_N[piece.row_B] = True
+            score_N[piece.row_B] = scores.score_B
             event_B = event_N[piece.row_B]
             error_BF = _counted_errors(scores)
             is_unusual_B = (scores.score_B >= 1.0) | (event_B < n_events)
@@ -127,6 +147,13 @@ class Reviewer:
         first_s, last_s = readings.time_s_N[[0, -1]].tolist()
         whole = Span(readings.unit, first_s, last_s)
         incidents = computed.incidents() if told is None else told
+        self._quality.add(
+            readings.label_N,
+            score_N,
+            _is_within(readings.time_s_N, incidents) & is_scored_N,
+            readings.time_s_N,
+            vus_window(readings.first_sensor_N),
+        )
         return UnitReview(
             unit=readings.unit,
             n_readings=len(readings),
@@ -227,6 +254,27 @@ def _events(
         peak, share_F = float(peak_E[event]), _shares(error_EF[event])
         events.append(EventReview(span, first, last, peak, share_F))
     return events
+
+
+def _scored_windows(readings: UnitReadings, piece: Piece) -> ScoredWindows:
+    return ScoredWindows(
+        readings.unit,
+        piece.windows.windows,
+        readings.time_s_N[piece.row_B],
+        piece.scores.score_B,
+        piece.scores.contribution_BF,
+        readings.label_N[piece.row_B],
+    )
+
+
+def _is_within(time_s_N: TimeArray, incidents: list[Incident]) -> BoolArray:
+    """Whether each reading came while an incident was open: not the one that closed it."""
+    is_within_N = np.zeros(len(time_s_N), dtype=np.bool_)
+    for incident in incidents:
+        span_s = (incident.span.begin_s, incident.span.end_s)
+        first, behind = np.searchsorted(time_s_N, span_s, side="left")
+        is_within_N[first:behind] = True
+    return is_within_N
 
 
 def _shares(error_F: npt.NDArray[np.float64]) -> FloatArray:

@@ -29,6 +29,7 @@ from trainer.held_out import held_out_measures, held_out_rows
 from trainer.history import History
 from trainer.manifest import manifest_of
 from trainer.prepare import Prepared, prepare
+from trainer.score_bins import score_counts
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
 from trainer.surprise import explained, fit_elbo_scoring, fit_residual_scoring
@@ -104,6 +105,7 @@ def train(
         scaling_gain=prepared.scaling_gain,
         n_steps=steps_of_family(folds, settings),
         losses=losses,
+        score_counts=score_counts(scores.score_B / calibration.threshold).tolist(),
         explained=share_explained,
         versions=_versions(),
     )

@@ -6,7 +6,7 @@ measuring it reads. All four are data: nothing in them is executed.
 """
 
 from pipeline.detector.files import GOLDEN, MANIFEST, REFERENCE, WEIGHTS
-from pipeline.detector.load import LoadedDetector, load, load_reference
+from pipeline.detector.load import LoadedDetector, load, load_golden, load_reference
 from pipeline.detector.save import check_writable, refuse_other_content, save
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LoadedDetector",
     "check_writable",
     "load",
+    "load_golden",
     "load_reference",
     "refuse_other_content",
     "save",

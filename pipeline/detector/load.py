@@ -102,6 +102,20 @@ def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
     return windows_BTF
 
 
+def load_golden(folder: Path, loaded: LoadedDetector) -> FloatArray:
+    """The golden readings of a detector, verified: a stretch of its held-out history.
+
+    Returns:
+        In the sensors' own units, NaN where missing, shape (N, F), at least one window.
+
+    Raises:
+        DetectorError: the file is not the one that the detector was saved with.
+    """
+    content = _verified(folder, GOLDEN, loaded.manifest.golden, MAX_GOLDEN_BYTES)
+    readings_NF: FloatArray = safetensors.numpy.load(content)["readings"]
+    return readings_NF
+
+
 def _loaded(folder: Path, text: bytes) -> LoadedDetector:
     manifest = manifests.decode(text, str(folder / MANIFEST))
     for part in manifest.networks:

@@ -11,6 +11,7 @@ from pipeline.errors import DetectorError
 SCHEMA_PREFIX = "detector/"
 SCHEMA = f"{SCHEMA_PREFIX}2"
 MAX_SENSORS = 10_000
+MAX_CURVE = 256
 MAX_UNITS = 200_000
 """With a scaler of their own."""
 
@@ -83,7 +84,9 @@ class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """m: that many scores in a row below 0.85 close it."""
 
 
-class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ThresholdPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Where 1.0 lies, and what that was measured to mean."""
 
     value: Divisor
@@ -101,9 +104,13 @@ class ThresholdPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why the rate asked for is not promised: too short a history to show it, or too short
     what `max_readings` left of it, or scores that make no more incidents before these melt
     into one. Empty where it is promised."""
+    score_counts: Annotated[list[int], msgspec.Meta(max_length=MAX_CURVE)] = []
+    """Of the calibration part, windows by score; see `trainer.score_bins`."""
 
 
-class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TrainingPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What it was trained on, and how."""
 
     first_time: str
@@ -122,6 +129,8 @@ class TrainingPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     settings: dict[str, Any]
     left_out: list[str]
+    loss_curves: dict[str, Annotated[list[float], msgspec.Meta(max_length=MAX_CURVE)]] = {}
+    """Mean training loss by family, of equal parts of the training, in their order."""
 
 
 class FilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,7 +34,7 @@ def fitted(
     on_progress: Callable[[float, float], None] = no_one_listens,
 ) -> float:
     device = torch.device("cpu")
-    return fit_network(network, training, settings, device, on_progress)
+    return fit_network(network, training, settings, device, on_progress).last
 
 
 class Recording(Network):
