@@ -117,6 +117,26 @@ def test_a_new_group_reads_from_the_start_and_tells_of_every_incident(
         assert (of_unit[0], of_unit[-1]) == ("opened", "closed")
 
 
+def test_alerts_hold_latent_vectors_if_they_are_to(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    settings["PIPELINE_ALERT__EMBEDDING"] = "true"
+    send(settings, readings(settings["PIPELINE_KAFKA__READINGS_TOPIC"], "pump-7"))
+
+    with WorkerProcess(settings, tmp_path / "log") as worker:
+        worker.wait_until_ready()
+        worker.wait_until_read(N_READINGS)
+        n_alerts = int(worker.metric("pipeline_alerts_sent_total"))
+        found = received(settings, "PIPELINE_KAFKA__ALERTS_TOPIC", n_alerts)
+
+    assert found
+    schema = json.loads(Path("pipeline/alert.schema.json").read_text())
+    for record in found:
+        alert = json.loads(record.value or b"")
+        jsonschema.validate(alert, schema)
+        assert len(alert["embedding"]) == 4
+
+
 def test_the_three_pages_tell_what_it_does(
     settings: dict[str, str], tmp_path: Path
 ) -> None:
