@@ -14,6 +14,8 @@ from pipeline.records import IntArray
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 ZSTD_LEVEL, ZSTD_QUICK_LEVEL = 19, 1
+QUICK_DOUBT = 1.3
+"""What a quick coder makes up to so many times larger may be the smaller in the end."""
 LZMA_DICTIONARY_BYTES = 2**20
 LZMA_FILTERS = [
     {
@@ -35,18 +37,28 @@ class Series(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """For each time that differences were taken, the first number before."""
     width: Literal[0, 1, 2, 4, 8]
     """Bytes of a number. 0: all are 0, and there are no bytes."""
-    coder: Literal["raw", "zstd", "lzma", "bz2"]
+    coder: Literal["raw", "zstd", "zstd-whole", "lzma", "bz2"]
+    """Of the numbers' first bytes, then their second ones, and so on; `zstd-whole` of one
+    number after the other."""
     content: bytes
 
 
-class Draft(NamedTuple):
-    """Whole numbers that are not coded yet, and a guess at what that will take."""
+class Difference(NamedTuple):
+    """Numbers as bytes that are not coded yet."""
 
     starts: list[int]
-    width: int
-    planes: bytes
+    bytes_NW: npt.NDArray[np.uint8]
     n_bytes: int
     """Of a quick coder."""
+
+
+class Draft(NamedTuple):
+    """Whole numbers that are not coded yet."""
+
+    ways: list[Difference]
+    """Of which any may take fewest bytes."""
+    n_bytes: int
+    """Guessed."""
 
 
 def drafted(number_N: IntArray, orders: Sequence[int]) -> Draft:
@@ -56,18 +68,28 @@ def drafted(number_N: IntArray, orders: Sequence[int]) -> Draft:
         number_N: whole numbers.
         orders: how often differences may be taken, each 0 to 2.
     """
-    return min((_draft(number_N, order) for order in orders), key=lambda d: d.n_bytes)
+    ways = [_difference(number_N, order) for order in orders]
+    least = min(way.n_bytes for way in ways)
+    return Draft([w for w in ways if w.n_bytes <= QUICK_DOUBT * least], least)
 
 
 def coded(draft: Draft) -> Series:
-    """A draft's bytes by the coder that makes fewest of them."""
-    content = {"raw": draft.planes}
-    if draft.planes:
-        content["zstd"] = _zstd(draft.planes, ZSTD_LEVEL)
-        content["bz2"] = bz2.compress(draft.planes)
-        content["lzma"] = lzma.compress(draft.planes, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
+    """A draft's bytes, as few as there are by any way and coder."""
+    return min(map(_coded, draft.ways), key=lambda series: len(series.content))
+
+
+def _coded(way: Difference) -> Series:
+    planes = way.bytes_NW.T.tobytes()
+    content = {"raw": planes}
+    if planes:
+        content["zstd"] = _zstd(planes, ZSTD_LEVEL)
+        if way.bytes_NW.shape[1] > 1:
+            content["zstd-whole"] = _zstd(way.bytes_NW.tobytes(), ZSTD_LEVEL)
+        content["bz2"] = bz2.compress(planes)
+        content["lzma"] = lzma.compress(planes, lzma.FORMAT_RAW, filters=LZMA_FILTERS)
     coder = min(content, key=lambda name: len(content[name]))
-    return msgspec.convert([draft.starts, draft.width, coder, content[coder]], Series)
+    width = way.bytes_NW.shape[1]
+    return msgspec.convert([way.starts, width, coder, content[coder]], Series)
 
 
 def encoded(number_N: IntArray, orders: Sequence[int]) -> Series:
@@ -87,22 +109,22 @@ def decoded(series: Series, n: int) -> IntArray:
     return number_N
 
 
-def _draft(number_N: IntArray, order: int) -> Draft:
+def _difference(number_N: IntArray, order: int) -> Difference:
     starts = []
     for _ in range(order):
         starts.append(int(number_N[0]) if len(number_N) else 0)
         number_N = np.diff(number_N, prepend=number_N[:1])
     lowest, highest = int(number_N.min(initial=0)), int(number_N.max(initial=0))
     if lowest == highest == 0:
-        return Draft(starts, 0, b"", 0)
+        return Difference(starts, np.empty((len(number_N), 0), dtype=np.uint8), 0)
     width = next(
         width
         for width in _KINDS
         if -(2 ** (8 * width - 1)) <= lowest and highest < 2 ** (8 * width - 1)
     )
-    bytes_NW = np.asarray(number_N, dtype=_KINDS[width]).view(np.uint8).reshape(-1, width)
-    planes = np.ascontiguousarray(bytes_NW.T).tobytes()
-    return Draft(starts, width, planes, len(_zstd(planes, ZSTD_QUICK_LEVEL)))
+    whole_N = np.asarray(number_N, dtype=_KINDS[width])
+    bytes_NW = whole_N.view(np.uint8).reshape(-1, width)
+    return Difference(starts, bytes_NW, len(_zstd(bytes_NW.T.tobytes(), ZSTD_QUICK_LEVEL)))
 
 
 def _numbers(series: Series, n: int) -> IntArray:
@@ -111,8 +133,10 @@ def _numbers(series: Series, n: int) -> IntArray:
             raise ValueError("content where there is none")
         return np.zeros(n, dtype=np.int64)
     planes = _decompressed(series.coder, series.content, n * series.width)
-    bytes_NW = np.frombuffer(planes, dtype=np.uint8).reshape(series.width, n).T
-    content = np.ascontiguousarray(bytes_NW).tobytes()
+    content = planes
+    if series.coder != "zstd-whole":
+        bytes_WN = np.frombuffer(planes, dtype=np.uint8).reshape(series.width, n)
+        content = bytes_WN.T.tobytes()
     return np.frombuffer(content, dtype=_KINDS[series.width]).astype(np.int64)
 
 
@@ -120,7 +144,7 @@ def _decompressed(coder: str, content: bytes, n_bytes: int) -> bytes:
     """At most so many bytes are made of it, whatever it claims."""
     planes: bytes
     try:
-        if coder == "zstd":
+        if coder in ("zstd", "zstd-whole"):
             codec = pa.Codec("zstd")
             planes = codec.decompress(content, decompressed_size=n_bytes, asbytes=True)
         elif coder == "bz2":

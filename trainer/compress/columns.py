@@ -1,7 +1,7 @@
 """One sensor's values as whole numbers, and back within the bound."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -11,18 +11,19 @@ from pipeline.records import BoolArray, FloatArray, IntArray
 from trainer.compress.coding import Draft, Series, coded, decoded, drafted, encoded
 
 FloatsArray = npt.NDArray[np.float64]
-STEP_SHARE = 0.999
-"""Of what the bound allows, the quantiser's step takes. The rest is for reconstructions
-that come out otherwise on another machine."""
+NARROW_SHARE = 0.999
+"""Of what the bound allows, a narrow step takes. The rest is for values halfway between two
+steps, and for reconstructions that come out otherwise on another machine."""
+By: TypeAlias = Literal["plain", "narrow", "network", "exact"]
+"""What a column's numbers are: steps above the sensor's minimum, narrow steps above it,
+narrow steps above the network's reconstruction, or the values' own bits."""
 VALUE_ORDERS = (0, 1)
 
 
 class Column(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """N values of one sensor, those of a unit together."""
 
-    by: Literal["plain", "network", "exact"]
-    """What the numbers are: steps above the sensor's minimum, steps above the network's
-    reconstruction, or the values' own bits."""
+    by: By
     missing: Series | None
     """1 where a value is missing. The numbers are of the others alone."""
     numbers: Series
@@ -42,10 +43,9 @@ class Quantiser(NamedTuple):
         """Largest error, in the sensor's own unit."""
         return self.max_error * (self.maximum - self.minimum)
 
-    @property
-    def step(self) -> float:
+    def step(self, by: By) -> float:
         """From one quantised value to the next; 0 of a constant."""
-        return 2.0 * STEP_SHARE * self.bound
+        return 2.0 * self.bound * (1.0 if by == "plain" else NARROW_SHARE)
 
     def base(self, expected_N: FloatsArray | None, n: int) -> FloatsArray:
         """What steps are counted from: the reconstruction, or the minimum without one."""
@@ -54,22 +54,23 @@ class Quantiser(NamedTuple):
         finite_N = np.nan_to_num(expected_N, nan=self.minimum)
         return np.clip(finite_N, self.minimum, self.maximum)
 
-    def numbers(self, value_N: FloatArray, base_N: FloatsArray) -> IntArray:
+    def numbers(self, by: By, value_N: FloatArray, base_N: FloatsArray) -> IntArray:
         """Steps of values above their base."""
-        if self.step == 0.0:
+        step = self.step(by)
+        if step == 0.0:
             return np.zeros(len(value_N), dtype=np.int64)
-        return np.rint((value_N - base_N) / self.step).astype(np.int64)
+        return np.rint((value_N - base_N) / step).astype(np.int64)
 
-    def values(self, number_N: IntArray, base_N: FloatsArray) -> FloatArray:
+    def values(self, by: By, number_N: IntArray, base_N: FloatsArray) -> FloatArray:
         """Steps above their base as values."""
-        value_N = np.clip(base_N + number_N * self.step, self.minimum, self.maximum)
-        return value_N.astype(np.float32)
+        value_N = base_N + number_N * self.step(by)
+        return np.clip(value_N, self.minimum, self.maximum).astype(np.float32)
 
 
 class DraftColumn(NamedTuple):
     """A column that is not coded yet."""
 
-    by: Literal["plain", "network", "exact"]
+    by: By
     draft: Draft
     decoded_N: FloatArray
     """What comes back, NaN where missing."""
@@ -93,11 +94,15 @@ def drafted_column(
     there_N = ~np.isnan(value_N)
     there = value_N[there_N]
     base = quantiser.base(None if expected_N is None else expected_N[there_N], len(there))
-    numbers = quantiser.numbers(there, base)
-    values = quantiser.values(numbers, base)
-    by: Literal["plain", "network", "exact"] = "plain" if expected_N is None else "network"
-    # At a high level the values' own rounding may be larger than the bound.
-    if not _is_within(there, values, quantiser.bound):
+    ways: tuple[By, ...] = ("plain", "narrow") if expected_N is None else ("network",)
+    by: By
+    for by in ways:
+        numbers = quantiser.numbers(by, there, base)
+        values = quantiser.values(by, numbers, base)
+        if _is_within(there, values, quantiser.bound):
+            break
+    else:
+        # At a high level the values' own rounding may be larger than the bound.
         by, numbers, values = "exact", there.view(np.int32).astype(np.int64), there
     decoded_N = np.full(len(value_N), np.nan, dtype=np.float32)
     decoded_N[there_N] = values
@@ -138,7 +143,7 @@ def decoded_column(
         base = quantiser.base(expected_N[there_N], n_there)
     else:
         base = quantiser.base(None, n_there)
-    value_N[there_N] = quantiser.values(numbers, base)
+    value_N[there_N] = quantiser.values(column.by, numbers, base)
     return value_N
 
 

@@ -107,8 +107,8 @@ def compress_file(
     largest = 0.0
     with (
         replaced_whole(out, "the compressed file") as building,
-        _Draft(out.parent) as plain,
-        _Draft(out.parent) as network,
+        _Body(out.parent) as plain,
+        _Body(out.parent) as network,
     ):
         for rows in source.blocks(
             survey,
@@ -135,14 +135,14 @@ def compress_file(
     return outcome
 
 
-class _Draft:
+class _Body:
     """A file whose header is known last. Beside the one to write, under no name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._head = b""
 
-    def __enter__(self) -> "_Draft":
+    def __enter__(self) -> "_Body":
         self._blocks: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)
         return self
 

@@ -68,7 +68,7 @@ class LatentDecoder:
     """Reconstructs windows from latent codes, in 64-bit floats.
 
     Two machines' 32-bit sums differ by some 1e-6 of a standard deviation, their 64-bit sums
-    by 1e-14: far within what `STEP_SHARE` leaves.
+    by 1e-14: far within what `NARROW_SHARE` leaves.
     """
 
     def __init__(self, part: DecoderPart, n_units: int, device: torch.device) -> None:

@@ -87,7 +87,6 @@ class _CompressedTable:
         self.n_sensors = len(sensors)
         if len(set(header.columns)) != len(header.columns) or "time" not in header.columns:
             raise ValueError("its columns are no table's")
-        _check_text([*header.columns, *header.units])
         self._quantisers = [
             _quantiser(low, high, header.max_error)
             for low, high in zip(header.minimum, header.maximum, strict=True)
@@ -145,11 +144,6 @@ def _quantiser(low: float, high: float, max_error: float) -> Quantiser:
     if not -largest <= low <= high <= largest or not max_error <= 1.0:
         raise ValueError("its ranges are not ranges")
     return Quantiser(low, high, max_error)
-
-
-def _check_text(texts: list[str]) -> None:
-    for text in texts:
-        text.encode()
 
 
 @contextmanager

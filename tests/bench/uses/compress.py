@@ -51,10 +51,10 @@ class Sizes(NamedTuple):
 
 def main(
     data: Annotated[Path, typer.Argument(help="Folder with one folder of .npz a set.")],
-    sets: Annotated[str, typer.Option()] = f"asd,smd,tep,tsb_msl,{VIBRATION}",
-    models: Annotated[str, typer.Option()] = "ae,vae",
+    sets: Annotated[str, typer.Option()] = f"asd,tep,tsb_msl,smd,{VIBRATION}",
+    models: Annotated[str, typer.Option()] = "ae",
     seeds: Annotated[int, typer.Option()] = 3,
-    files: Annotated[int, typer.Option(help="Of each set.")] = 2,
+    files: Annotated[int, typer.Option(help="Of each set.")] = 1,
 ) -> None:
     """Print ratios: the mean over files and seeds, with the lowest and highest seed's."""
     torch.set_num_threads(1)
@@ -87,7 +87,7 @@ def vibration() -> Recording:
 
 
 def plain_zstd(values_NF: FloatArray, bound: float) -> int:
-    """Bytes of each sensor's steps, or their differences, with zstd; gaps and times apart."""
+    """Bytes of each sensor's steps, or their differences, with zstd; no gaps or times."""
     codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL)
     n_bytes = 0
     for value_N in values_NF.T.astype(np.float64):
