@@ -14,6 +14,9 @@ FloatsArray = npt.NDArray[np.float64]
 NARROW_SHARE = 0.999
 """Of what the bound allows, a narrow step takes. The rest is for values halfway between two
 steps, and for reconstructions that come out otherwise on another machine."""
+ROUNDING = 2.0**-23
+"""Of a value: more than a 32-bit float is off. Values that came in 64 bits are to come back
+within the bound of these, too."""
 By: TypeAlias = Literal["plain", "narrow", "network", "exact"]
 """What a column's numbers are: steps above the sensor's minimum, narrow steps above it,
 narrow steps above the network's reconstruction, or the values' own bits."""
@@ -45,7 +48,18 @@ class Quantiser(NamedTuple):
 
     def step(self, by: By) -> float:
         """From one quantised value to the next; 0 of a constant."""
-        return 2.0 * self.bound * (1.0 if by == "plain" else NARROW_SHARE)
+        if by == "plain":
+            return 2.0 * self.bound
+        return 2.0 * max(NARROW_SHARE * self.bound - 2.0 * self._rounding, 0.0)
+
+    def holds(self, value_N: FloatArray, decoded_N: FloatArray) -> bool:
+        """Whether all of these are within the bound."""
+        error_N = np.abs(value_N.astype(np.float64) - decoded_N)
+        return bool((error_N <= max(self.bound - self._rounding, 0.0)).all())
+
+    @property
+    def _rounding(self) -> float:
+        return ROUNDING * max(abs(self.minimum), abs(self.maximum))
 
     def base(self, expected_N: FloatsArray | None, n: int) -> FloatsArray:
         """What steps are counted from: the reconstruction, or the minimum without one."""
@@ -99,7 +113,7 @@ def drafted_column(
     for by in ways:
         numbers = quantiser.numbers(by, there, base)
         values = quantiser.values(by, numbers, base)
-        if _is_within(there, values, quantiser.bound):
+        if quantiser.holds(there, values):
             break
     else:
         # At a high level the values' own rounding may be larger than the bound.
@@ -160,7 +174,3 @@ def largest_error(
         if span > 0.0:
             largest = max(largest, float(np.nanmax(error_N / span, initial=0.0)))
     return largest
-
-
-def _is_within(value_N: FloatArray, decoded_N: FloatArray, bound: float) -> bool:
-    return bool((np.abs(value_N.astype(np.float64) - decoded_N) <= bound).all())

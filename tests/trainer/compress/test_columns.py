@@ -70,6 +70,22 @@ def test_a_reconstruction_that_differs_elsewhere_stays_within_the_bound() -> Non
     assert_within(value_N, back_N, quantised.bound)
 
 
+@given(st.floats(-1e3, 1e3), st.floats(1e-6, 0.1))
+def test_values_that_came_in_64_bits_come_back_within_the_bound_of_these(
+    level: float, max_error: float
+) -> None:
+    whole_N = level + np.random.default_rng(0).random(500)
+    value_N = whole_N.astype(np.float32)
+    quantised = quantiser(value_N, max_error)
+
+    column = coded_column(drafted_column(value_N, quantised), None)
+    back_N = decoded_column(column, quantised, 500, None)
+
+    # Where 32 bits are coarser than the bound, they come back as they are.
+    if not np.array_equal(back_N, value_N):
+        assert np.abs(back_N - whole_N).max() <= max_error * np.ptp(whole_N)
+
+
 def test_a_constant_takes_no_bytes_and_comes_back_exactly() -> None:
     value_N = np.full(1_000, 0.1, dtype=np.float32)
     quantised = quantiser(value_N, 0.005)

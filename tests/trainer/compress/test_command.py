@@ -26,7 +26,7 @@ def test_it_says_what_each_way_takes_and_which_is_used(
 
     assert ended.returncode == 0
     told = ended.stdout.splitlines()
-    assert told[0].startswith("12,000 rows of 6 sensors; largest error 0.00499")
+    assert told[0].startswith("12,000 rows of 6 sensors; largest error 0.005 of")
     assert [line.split("  ")[0] for line in told[1:4]] == [
         "32-bit floats",
         "plain, without a network",
