@@ -9,6 +9,7 @@ import typer
 
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
+from trainer.compress.command import compress, decompress
 from trainer.latent.command import embed, similar
 
 app = typer.Typer(
@@ -149,6 +150,8 @@ def evaluate(
 
 app.command()(embed)
 app.command()(similar)
+app.command()(compress)
+app.command()(decompress)
 
 
 def main() -> None:

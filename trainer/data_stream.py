@@ -1,6 +1,6 @@
 """A file of readings of any length, piece by piece through the worker's own windows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,17 +49,12 @@ class DataStream:
         file = open_table(path)
         check_names(file)
         self._sensors = loaded.detector.sensors
-        missing = [sensor for sensor in self._sensors if sensor not in file.names]
-        if missing:
-            raise InputError(
-                f"{path}: expected the detector's {len(self._sensors)} sensors, "
-                f"{listed(missing)} are missing; the file has {listed(file.names)}"
-            )
+        check_sensors(file, self._sensors)
         self._file = file
         self._loaded = loaded
         beside = [name for name in ("time", "unit", "label") if name in file.names]
         self._names = [*beside, *self._sensors]
-        self.n_rows, self._as_text = _counted(file, self._names)
+        self.n_rows, self._as_text = counted(file, self._names)
         self.is_labelled = "label" in file.names
         self.units: list[str] = []
         """Those that have come, in that order."""
@@ -108,21 +103,7 @@ class DataStream:
             yield Piece(readings, unit_N, table.label_N, live, self._lines(live.row_B))
             begin += len(rows)
             on_progress(begin / max(self.n_rows, 1))
-        self._check_whole(has_value, n_windows, n_U)
-
-    def _check_whole(self, has_value: bool, n_windows: int, n_U: IntArray) -> None:
-        path, length = self._file.path, self._loaded.detector.window
-        if not len(n_U):
-            raise InputError(f"{path}: expected rows, found none below the header")
-        if not has_value:
-            raise InputError(
-                f"{path}: none of the detector's sensors has a value in any row"
-            )
-        if not n_windows:
-            raise InputError(
-                f"{path}: expected at least {length} readings of a unit (one window), the "
-                f"longest has {int(n_U.max())}"
-            )
+        check_whole(self._file.path, detector.window, has_value, n_windows, n_U)
 
     def _lines(self, row_B: IntArray) -> IntArray | None:
         scaling = self._loaded.detector.scaling
@@ -133,11 +114,44 @@ class DataStream:
 
     def _readings(self, table: Table, begin: int) -> Readings:
         units = [table.units[number] for number in table.unit_N.tolist()]
-        values_NF = _in_order(table, self._sensors)
+        values_NF = in_order(table, self._sensors)
         return columns(units, table.time_s_N, values_NF, begin)
 
 
-def _in_order(table: Table, sensors: tuple[str, ...]) -> FloatArray:
+def check_sensors(file: TableFile, sensors: Sequence[str]) -> None:
+    """Raise InputError if a file lacks one of the detector's sensors."""
+    missing = [sensor for sensor in sensors if sensor not in file.names]
+    if missing:
+        raise InputError(
+            f"{file.path}: expected the detector's {len(sensors)} sensors, "
+            f"{listed(missing)} are missing; the file has {listed(file.names)}"
+        )
+
+
+def check_whole(
+    path: Path, length: int, has_value: bool, n_windows: int, n_U: IntArray
+) -> None:
+    """Raise InputError if what was read of a file is of no use to a detector.
+
+    Args:
+        path: of the file.
+        length: T, readings in a window.
+        has_value: whether one of the detector's sensors has one.
+        n_windows: how many there were.
+        n_U: each unit's rows.
+    """
+    if not len(n_U):
+        raise InputError(f"{path}: expected rows, found none below the header")
+    if not has_value:
+        raise InputError(f"{path}: none of the detector's sensors has a value in any row")
+    if not n_windows:
+        raise InputError(
+            f"{path}: expected at least {length} readings of a unit (one window), the "
+            f"longest has {int(n_U.max())}"
+        )
+
+
+def in_order(table: Table, sensors: Sequence[str]) -> FloatArray:
     """The sensors' values. A column that is all text in this piece has none."""
     position = {name: index for index, name in enumerate(table.sensors)}
     values_NF = np.full((len(table), len(sensors)), np.nan, dtype=np.float32)
@@ -147,7 +161,7 @@ def _in_order(table: Table, sensors: tuple[str, ...]) -> FloatArray:
     return values_NF
 
 
-def _counted(file: TableFile, names: list[str]) -> tuple[int, bool]:
+def counted(file: TableFile, names: list[str]) -> tuple[int, bool]:
     """How many rows, and whether its numbers have to be read as text."""
 
     def count(names: list[str], as_text: bool) -> int:

@@ -23,16 +23,22 @@ class Latents(NamedTuple):
 
 
 class Encoder:
-    """The encoder of one network, the first member of the detector's first family.
+    """The encoder of one network, the first member of one of the detector's families.
 
     Of several the latent vectors side by side are no better: each has axes of its own. On
     ten faults of the Tennessee Eastman process the nearest neighbours of one member's 32
     numbers named the fault in .57 of windows, those of four members' 128 in .57 too.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, family: int = 0) -> None:
+        """Take a network.
+
+        Args:
+            detector: whose.
+            family: its position among the detector's networks.
+        """
         self._detector = detector
-        self._network = detector.networks[0].member(0)
+        self._network = detector.networks[family].member(0)
 
     @property
     def n_latent(self) -> int:

@@ -1,0 +1,1 @@
+"""Files of readings within a bound of their values: `trainer compress` and back."""
