@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
+from pipeline.expected import ExpectedEncoder
 from pipeline.incident import IncidentTracker
 from pipeline.reach import Reach
 from pipeline.score import Scorer
@@ -25,6 +26,7 @@ class Steps:
     scorer: Scorer
     incidents: IncidentTracker
     alerts: AlertEncoder
+    expected: ExpectedEncoder
 
 
 def build_steps(
@@ -35,6 +37,7 @@ def build_steps(
     max_units: int,
     alerts_topic: str,
     max_sensors: int,
+    expected_topic: str = "",
 ) -> Steps:
     """The steps of one detector, for live readings and for a file alike."""
     detector, manifest = loaded.detector, loaded.manifest
@@ -55,6 +58,7 @@ def build_steps(
             DetectorPart(manifest.name, loaded.digest),
             max_sensors,
         ),
+        expected=ExpectedEncoder(expected_topic, detector.sensors),
     )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
+from trainer.denoise.command import denoise
 
 app = typer.Typer(
     name="trainer",
@@ -46,6 +47,14 @@ def fit(
     ] = None,
     window: Annotated[int | None, typer.Option(help="Readings in a window.")] = None,
     latent: Annotated[int | None, typer.Option(help="Size of the latent vector.")] = None,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="noise:N,sensors:S,stretches:S",
+            help="Train networks that mend: Gaussian noise of up to N standard deviations, "
+            "shares of sensors missing over whole windows or stretches.",
+        ),
+    ] = None,
     trigger: Annotated[str | None, typer.Option(help="k/n, for example 3/5.")] = None,
     recovery: Annotated[int | None, typer.Option(help="Scores in a row below.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
@@ -68,6 +77,7 @@ def fit(
         "false_alarms_per_day": false_alarms_per_day,
         "window": window,
         "latent": latent,
+        "corrupt": corrupt,
         "trigger": trigger,
         "recovery": recovery,
         "device": device,
@@ -141,6 +151,9 @@ def evaluate(
     show_evaluation(evaluation)
     if page is not None:
         print(f"page written: {page}")
+
+
+app.command()(denoise)
 
 
 def main() -> None:

@@ -1,0 +1,76 @@
+"""What the networks expected of each reading, as readings themselves: virtual sensors."""
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.records import FloatArray, Message
+from pipeline.times import iso_time
+from pipeline.turn import Turn
+
+N_DIGITS = 7
+"""Significant ones, what a float32 holds."""
+
+
+class ExpectedEncoder:
+    """Turns what was expected of readings into records that read like readings."""
+
+    def __init__(self, topic: str, sensors: tuple[str, ...]) -> None:
+        """Prepare to encode.
+
+        Args:
+            topic: where they are to go; empty: nothing is to be published.
+            sensors: the detector's.
+        """
+        self._topic = topic
+        self._sensors = sensors
+        self._json = msgspec.json.Encoder()
+
+    def encode(self, turn: Turn) -> list[Message]:
+        """One message for each scored reading of the turn, keyed by unit and in order.
+
+        Each is a reading of the same unit and time, whose values are the newest row as the
+        networks reconstruct it, see `Scores.expected_BF`. A sensor that was missing has a
+        value too. Of partitions that were taken away there is none, see `Turn.without`.
+        """
+        if not self._topic:
+            return []
+        readings, reading_B = turn.readings, turn.windows.reading_B
+        is_ours_P = np.array(
+            [p in turn.records.next_offsets for p in readings.partitions], dtype=np.bool_
+        )
+        partition_B = readings.partition_N[reading_B]
+        ours = np.flatnonzero(is_ours_P[partition_B])
+        return [
+            Message(
+                topic=self._topic,
+                key=unit.encode(),
+                value=self._json.encode(
+                    {
+                        "unit": unit,
+                        "time": iso_time(time_s),
+                        "values": dict(zip(self._sensors, values, strict=True)),
+                    }
+                ),
+                source=readings.partitions[partition],
+            )
+            for unit, time_s, values, partition in zip(
+                [readings.units[i] for i in reading_B[ours].tolist()],
+                readings.time_s_N[reading_B[ours]].tolist(),
+                rounded(turn.scores.expected_BF[ours]).tolist(),
+                partition_B[ours].tolist(),
+                strict=True,
+            )
+        ]
+
+
+def rounded(values_BF: FloatArray) -> npt.NDArray[np.float64]:
+    """To `N_DIGITS` digits, so that they are written without a float32's tail."""
+    values = values_BF.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        exponent = np.floor(np.log10(np.abs(values)))
+    # Of a zero it is -inf.
+    n_decimals = N_DIGITS - 1 - np.where(np.isfinite(exponent), exponent, 0.0)
+    # By whole powers of ten, which are exact: only then the shortest text is the short one.
+    up, down = 10.0 ** np.maximum(n_decimals, 0.0), 10.0 ** np.maximum(-n_decimals, 0.0)
+    return np.asarray(np.round(values * up / down) / up * down)

@@ -1,0 +1,1 @@
+"""What else a detector is good for, measured on labelled data."""
