@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as arrays
 from pipeline.decode import Decoder
 from pipeline.detector.detector import Detector
 from pipeline.errors import TransportError
-from pipeline.expected import rounded
+from pipeline.expected import iso_times, rounded
 from pipeline.records import FloatArray, Message, Partition
+from pipeline.times import iso_time
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from tests import builders
 from tests.workers import WINDOW, Setup, messages, raising
@@ -138,6 +139,13 @@ def test_offsets_are_committed_only_after_it_is_acknowledged(
         setup.read_all()
 
     assert broker.committed("workers") == {}
+
+
+@given(st.integers(0, 4 * 10**12))
+def test_times_are_written_as_everywhere(time_ms: int) -> None:
+    time_s = time_ms / 1_000
+
+    assert iso_times(np.array([time_s])) == [iso_time(time_s)]
 
 
 @given(
