@@ -282,6 +282,7 @@ def test_virtual_sensors_are_published_and_can_be_read_as_readings(
     n_scored = N_READINGS - WINDOW + 1
 
     with WorkerProcess(with_expected, tmp_path / "log") as worker:
+        worker.wait_until_ready()
         worker.wait_until_read(N_READINGS)
         found = received(with_expected, "PIPELINE_KAFKA__EXPECTED_TOPIC", n_scored)
 

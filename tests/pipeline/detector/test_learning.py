@@ -76,17 +76,14 @@ def test_a_denoising_network_fills_a_sensor_in_from_the_others(
     assert error(denoising) < 0.9 * error(plain)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_every_family_learns_to_tell_clean_windows_from_noisy_ones(family: str) -> None:
-    shape = default_shape(window=12, n_sensors=3)
-    x_BTF = noisy_sines(2_000, 12, seed=0)
-    plain = build_network(family, shape)
-    torch.manual_seed(1)
-    clean = float(plain.loss(x_BTF[None], torch.ones_like(x_BTF)[None], 1.0))
-    plain.corruption = Corruption(noise=3.0)
-    torch.manual_seed(1)
+@pytest.mark.parametrize("family", ["ae", "dae", "conv", "gru"])
+def test_what_is_shown_is_corrupted_and_what_is_to_be_told_is_not(family: str) -> None:
+    net = build_network(family, default_shape(window=12, n_sensors=3))
+    net.corruption = Corruption(sensors=1.0)
+    x_BTF = noisy_sines(100, 12, seed=0)
 
-    noisy = float(plain.loss(x_BTF[None], torch.ones_like(x_BTF)[None], 1.0))
+    with torch.no_grad():
+        loss = net.loss(x_BTF[None], torch.ones_like(x_BTF)[None], 1.0)
+        told_BTF = net.reconstruct(torch.zeros_like(x_BTF)[None])[0]
 
-    # What is shown is noisy; what is to be told, and the loss is taken to, is not.
-    assert clean < noisy < clean + 1.0
+    torch.testing.assert_close(loss[0], (x_BTF - told_BTF).square().mean())
