@@ -108,12 +108,13 @@ def _work(
     producer, delivery = _producer(client, kafka)
     try:
         outputs = [kafka.alerts_topic, kafka.dead_letters_topic]
+        outputs += [kafka.expected_topic] if kafka.expected_topic else []
         if missing := producer.check_topics(outputs, kafka.connect_timeout_s):
             # Now, not when the first alert or bad record has nowhere to go.
             raise InputError(
                 f"Kafka {kafka.bootstrap_servers} has no topics {missing} and creates "
-                "none on first use; create them, or set PIPELINE_KAFKA__ALERTS_TOPIC and "
-                "PIPELINE_KAFKA__DEAD_LETTERS_TOPIC"
+                "none on first use; create them, or set PIPELINE_KAFKA__ALERTS_TOPIC, "
+                "PIPELINE_KAFKA__DEAD_LETTERS_TOPIC and PIPELINE_KAFKA__EXPECTED_TOPIC"
             )
         rule = settings.incident.rule(calibrated_rule(loaded))
         worker = Worker(
@@ -126,6 +127,7 @@ def _work(
                 settings.unit_idle_s,
                 kafka.alerts_topic,
                 settings.alert.max_sensors,
+                kafka.expected_topic,
             ),
             recovery=Recovery(
                 NoteCodec(

@@ -118,6 +118,10 @@ class KafkaSettings(BaseModel):
     dead_letters_topic: str = Field(default="readings.dead", min_length=1)
     """Topic of records that are no readings, as they came, with headers that say why."""
 
+    expected_topic: str = ""
+    """Topic of virtual sensors: for each scored reading another one of the same unit and
+    time, whose values are those that the networks expected. Empty: none is published."""
+
     client: Literal["kafka-python", "confluent"] = "kafka-python"
     """Client library. `confluent` is the faster one, and needs the extra `fast`."""
 
@@ -179,6 +183,17 @@ class KafkaSettings(BaseModel):
         if not all(_SERVER.fullmatch(server.strip()) for server in servers.split(",")):
             raise ValueError(f"expected host:port, separated by commas, got {servers!r}")
         return servers
+
+    @model_validator(mode="after")
+    def _expected_is_no_other_topic(self) -> Self:
+        # Among the readings the worker would read what it writes, without end.
+        for name in ("readings_topic", "alerts_topic", "dead_letters_topic"):
+            if self.expected_topic == getattr(self, name):
+                raise ValueError(
+                    f"PIPELINE_KAFKA__EXPECTED_TOPIC: expected a topic of its own, got "
+                    f"{self.expected_topic!r}, which is PIPELINE_KAFKA__{name.upper()}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _protocol_fits(self) -> Self:

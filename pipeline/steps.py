@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
+from pipeline.expected import ExpectedEncoder
 from pipeline.incident import IncidentTracker
 from pipeline.reach import Reach
 from pipeline.records import IntArray, Partition
@@ -27,6 +28,7 @@ class Steps:
     scorer: Scorer
     incidents: IncidentTracker
     alerts: AlertEncoder
+    expected: ExpectedEncoder
 
     def start_anew(self, rows: IntArray) -> None:
         """Forget what is remembered of these beside their windows and open incidents."""
@@ -51,6 +53,7 @@ def build_steps(
     unit_idle_s: float,
     alerts_topic: str,
     max_sensors: int,
+    expected_topic: str = "",
 ) -> Steps:
     """The steps of one detector, for live readings and for a file alike."""
     detector, manifest = loaded.detector, loaded.manifest
@@ -71,6 +74,7 @@ def build_steps(
             DetectorPart(manifest.name, loaded.digest),
             max_sensors,
         ),
+        expected=ExpectedEncoder(expected_topic, detector.sensors),
     )
 
 

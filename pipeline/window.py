@@ -62,6 +62,8 @@ class Arrived(NamedTuple):
     n_G: IntArray
     first_offset_G: IntArray
     """Of each unit's first."""
+    reading_N: IntArray
+    """Index, within the poll's readings, of each; those of one unit together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,10 @@ class SlidingWindows:
             row_B=row_N[full_N],
             first_offset_B=_whole(low_offset_M[start_B], offset_N[full_N]),
             arrived=Arrived(
-                row_N[first_G], np.diff(first_G, append=len(row_N)), offset_N[first_G]
+                row_N[first_G],
+                np.diff(first_G, append=len(row_N)),
+                offset_N[first_G],
+                reading_N,
             ),
             anew=anew,
             n_late=int(late_N.sum()),

@@ -212,6 +212,7 @@ class Worker:
             topic = self._dead_letters_topic
             self._outbox.put(dead_letter(reject, topic) for reject in turn.rejects)
             self._outbox.put(self._steps.alerts.encode(turn.events))
+            self._outbox.put(self._steps.expected.encode(turn))
             self._is_put = True
         try:
             with self._timed("publish"):

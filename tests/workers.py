@@ -9,6 +9,7 @@ from pipeline.decode import Decoder
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.detector import Detector
 from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.expected import ExpectedEncoder
 from pipeline.health import Health
 from pipeline.incident import IncidentTracker
 from pipeline.metrics import WorkerMetrics
@@ -47,6 +48,7 @@ class Setup:
         max_note_bytes: int = 4_000,
         max_replay_records: int = 1_000_000,
         delivery: Delivery | None = None,
+        expected_topic: str = "",
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
@@ -64,6 +66,7 @@ class Setup:
                 alerts=AlertEncoder(
                     "alerts", detector.sensors, DetectorPart("pumps", "sha256:0"), 3
                 ),
+                expected=ExpectedEncoder(expected_topic, detector.sensors),
             ),
             recovery=Recovery(
                 NoteCodec(

@@ -10,6 +10,7 @@ import typer
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
 from trainer.compress.command import compress, decompress
+from trainer.denoise.command import denoise
 from trainer.latent.command import embed, similar
 
 app = typer.Typer(
@@ -48,6 +49,14 @@ def fit(
     ] = None,
     window: Annotated[int | None, typer.Option(help="Readings in a window.")] = None,
     latent: Annotated[int | None, typer.Option(help="Size of the latent vector.")] = None,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="noise:N,sensors:S,stretches:S",
+            help="Train networks that mend: Gaussian noise of up to N standard deviations, "
+            "shares of sensors missing over whole windows or stretches.",
+        ),
+    ] = None,
     trigger: Annotated[str | None, typer.Option(help="k/n, for example 3/5.")] = None,
     recovery: Annotated[int | None, typer.Option(help="Scores in a row below.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
@@ -70,6 +79,7 @@ def fit(
         "false_alarms_per_day": false_alarms_per_day,
         "window": window,
         "latent": latent,
+        "corrupt": corrupt,
         "trigger": trigger,
         "recovery": recovery,
         "device": device,
@@ -152,6 +162,7 @@ app.command()(embed)
 app.command()(similar)
 app.command()(compress)
 app.command()(decompress)
+app.command()(denoise)
 
 
 def main() -> None:

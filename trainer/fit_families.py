@@ -7,6 +7,7 @@ import torch
 
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape, default_shape
+from trainer.corrupt import parse_corrupt
 from trainer.distributed import Ranks
 from trainer.fit import FitSettings, Losses, fit_network, number_of_steps
 from trainer.settings import TrainerSettings
@@ -44,6 +45,8 @@ def fit_families(
     for number, family in enumerate(families):
         torch.manual_seed(settings.seed)
         network = build_network(family, shape)
+        parts = parse_corrupt(settings.corrupt)
+        network.corruption = replace(network.corruption, **parts)
 
         def tell(done: float, loss: float, number: int = number) -> None:
             on_progress((number + done) / len(families), loss)

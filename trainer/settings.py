@@ -7,6 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
 from pipeline.settings import parse_trigger
+from trainer.corrupt import parse_corrupt
 from trainer.stretches import STRETCH_WINDOWS
 
 
@@ -58,6 +59,13 @@ class TrainerSettings(SourcedSettings):
     """Longest time scale of a score: 1, 4, 8 or 32 readings. With 1 each residual counts
     alone, and half as much is kept of each unit."""
 
+    corrupt: str = ""
+    """What training does to the windows that it shows, for networks that mend readings:
+    `noise:1,sensors:0.25,stretches:0.1`, or some of these. Gaussian noise of up to so many
+    standard deviations; shares of the sensors that are missing over a whole window, and
+    for a while. Empty: nothing, but `sensors:0.25` with `dae` and `dvae`. What is given
+    changes that part alone."""
+
     batch_windows: int = Field(default=128, ge=1)
     """Windows in a mini-batch."""
 
@@ -100,6 +108,12 @@ class TrainerSettings(SourcedSettings):
                 f"{self.window}, got {self.max_readings}"
             )
         return self
+
+    @field_validator("corrupt")
+    @classmethod
+    def _corrupt_can_be_read(cls, text: str) -> str:
+        parse_corrupt(text)
+        return text
 
     @field_validator("trigger")
     @classmethod

@@ -23,12 +23,8 @@ class Autoencoder(Network):
 
         Taken on clipped values: one fault in the history must not own the gradient.
         """
-        error_MBTF = network_input(x_MBTF) - self.reconstruct(self.corrupted(x_MBTF))
+        error_MBTF = network_input(x_MBTF) - self.reconstruct(self.corruption.of(x_MBTF))
         return mean_squared(error_MBTF, observed_MBTF)
-
-    def corrupted(self, x_MBTF: Tensor) -> Tensor:
-        """What training shows the network in the place of `x_MBTF`; here the same."""
-        return x_MBTF
 
     def encode(self, x_MBTF: Tensor) -> Tensor:
         """See `Network.encode`."""

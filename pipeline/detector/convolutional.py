@@ -71,7 +71,8 @@ class ConvolutionalAutoencoder(Network):
 
     def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         """Mean squared reconstruction error over the observed values, clipped."""
-        error_MBTF = network_input(x_MBTF) - self.reconstruct(x_MBTF)
+        shown_MBTF = self.corruption.of(x_MBTF)
+        error_MBTF = network_input(x_MBTF) - self.reconstruct(shown_MBTF)
         return mean_squared(error_MBTF, observed_MBTF)
 
     def encode(self, x_MBTF: Tensor) -> Tensor:

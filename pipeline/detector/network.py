@@ -6,6 +6,8 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from pipeline.detector.corruption import Corruption
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
@@ -48,6 +50,10 @@ class Network(nn.Module, ABC):
     measured is not learned from.
     """
 
+    corruption = Corruption()
+    """What training does to the windows that it shows; a family has its own, and a network
+    may be given another."""
+
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.shape = shape
@@ -55,6 +61,9 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         """The training objective of each member, averaged over its windows and values.
+
+        The network is shown them as `corruption` leaves them, and is to tell them as they
+        were.
 
         Args:
             x_MBTF: each member's own windows, after scaling.

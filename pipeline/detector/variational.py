@@ -70,17 +70,13 @@ class VariationalAutoencoder(Network):
         mean_MBL, log_variance_MBL = encoded_MBL.chunk(2, dim=2)
         return mean_MBL, log_variance_MBL.clamp(max=MAX_LATENT_LOG_VARIANCE)
 
-    def corrupted(self, x_MBTF: Tensor) -> Tensor:
-        """What training shows the encoder in the place of `x_MBTF`; here the same."""
-        return x_MBTF
-
     def loss(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
         """Negative ELBO per observed value, in nats, from one reparameterised sample.
 
         The KL term is weighted by `warmup`, so that the latent space is in use before it
         is pressed towards the prior. Source: Bowman et al. (2016), arXiv:1511.06349.
         """
-        mean_MBL, log_variance_MBL = self.posterior(self.corrupted(x_MBTF))
+        mean_MBL, log_variance_MBL = self.posterior(self.corruption.of(x_MBTF))
         noise_MBL = torch.randn_like(mean_MBL)
         sample_MBL = mean_MBL + noise_MBL * (0.5 * log_variance_MBL).exp()
         error_MBTF = network_input(x_MBTF) - self.decode(sample_MBL)

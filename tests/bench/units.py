@@ -15,6 +15,7 @@ import torch
 
 from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
+from pipeline.expected import ExpectedEncoder
 from pipeline.incident import IncidentTracker
 from pipeline.reach import Reach
 from pipeline.records import Partition, Readings, Records
@@ -61,6 +62,7 @@ class Plant:
             scorer=scorer,
             incidents=IncidentTracker(rule),
             alerts=AlertEncoder("alerts", SENSORS, DetectorPart("ae", "sha256:0"), 5),
+            expected=ExpectedEncoder("", SENSORS),
         )
 
     def records(self, items: list[Item]) -> Records:

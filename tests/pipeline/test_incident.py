@@ -45,7 +45,7 @@ def scored(
             reading_B=np.arange(len(row_B)),
             row_B=row_B,
             first_offset_B=index_B - 3,
-            arrived=Arrived(row_B[:0], row_B[:0], row_B[:0]),
+            arrived=Arrived(*[row_B[:0]] * 4),
             anew=row_B[:0],
             n_late=0,
         ),

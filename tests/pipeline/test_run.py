@@ -12,6 +12,7 @@ import pytest
 from pipeline.alert import Alert, decode
 from pipeline.detector import artifact
 from pipeline.records import Message, Record
+from pipeline.times import parse_iso_s
 from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
 from tests import builders
 from tests.processes import WorkerProcess
@@ -290,3 +291,23 @@ def test_an_unreachable_kafka_is_one_line_and_exit_code_1(
 
     last_line = (tmp_path / "log").read_text().splitlines()[-1]
     assert last_line.startswith("error: Kafka 127.0.0.1:1: no server answered")
+
+
+def test_virtual_sensors_are_published_and_can_be_read_as_readings(
+    settings: dict[str, str], tmp_path: Path, make_topic: Callable[[int], str]
+) -> None:
+    topic = settings["PIPELINE_KAFKA__READINGS_TOPIC"]
+    send(settings, readings(topic, "pump-7"))
+    with_expected = {**settings, "PIPELINE_KAFKA__EXPECTED_TOPIC": make_topic(1)}
+    n_scored = N_READINGS - WINDOW + 1
+
+    with WorkerProcess(with_expected, tmp_path / "log") as worker:
+        worker.wait_until_ready()
+        worker.wait_until_read(N_READINGS)
+        found = received(with_expected, "PIPELINE_KAFKA__EXPECTED_TOPIC", n_scored)
+
+    sent = [json.loads(m.value or b"") for m in readings(topic, "pump-7")][WINDOW - 1 :]
+    expected = [json.loads(record.value or b"") for record in found]
+    assert [e["unit"] for e in expected] == [s["unit"] for s in sent]
+    assert [parse_iso_s(e["time"]) for e in expected] == [s["time"] for s in sent]
+    assert all(e["values"].keys() == set(builders.SENSORS) for e in expected)

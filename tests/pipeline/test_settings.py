@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pipeline.configure import read_settings
 from pipeline.errors import InputError
 from pipeline.settings import IncidentSettings, Settings, parse_trigger
+from pipeline.settings_kafka import KafkaSettings
 from pipeline.trigger import IncidentRule
 
 CALIBRATED = IncidentRule(n_over=3, n_last=5, n_recovery=10)
@@ -66,3 +67,11 @@ def test_settings_do_not_change() -> None:
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.device = "cpu"
+
+
+@pytest.mark.parametrize("name", ["readings_topic", "alerts_topic", "dead_letters_topic"])
+def test_virtual_sensors_have_a_topic_of_their_own(name: str) -> None:
+    topics = {"expected_topic": "t", name: "t"}
+
+    with pytest.raises(ValidationError, match=f"own, got 't', which is.*{name.upper()}"):
+        KafkaSettings(**topics)  # type: ignore[arg-type]

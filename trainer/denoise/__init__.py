@@ -1,0 +1,1 @@
+"""`denoise`: readings with their noise taken off, by overlapping reconstructions."""
