@@ -9,6 +9,7 @@ import typer
 
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
+from trainer.synthetic.command import sample
 
 app = typer.Typer(
     name="trainer",
@@ -141,6 +142,9 @@ def evaluate(
     show_evaluation(evaluation)
     if page is not None:
         print(f"page written: {page}")
+
+
+app.command()(sample)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What more a detector is good for, measured."""
