@@ -126,12 +126,14 @@ def _checked_windows(
         or windows_BTF.shape[2] != len(detector.sensors)
         or not 1 <= windows_BTF.shape[1] <= detector.window
         or len(windows_BTF) == 0
+        or windows_BTF.nbytes > MAX_REFERENCE_BYTES
         or np.isinf(windows_BTF).any()
     ):
         raise DetectorError(
             f"{folder / REFERENCE}: expected windows of at most {detector.window} readings "
-            f"of {len(detector.sensors)} sensors, finite or missing, in float32, got "
-            f"{windows_BTF.dtype} {windows_BTF.shape}"
+            f"of {len(detector.sensors)} sensors, finite or missing, in float32, "
+            f"{MAX_REFERENCE_BYTES} bytes in all, got {windows_BTF.dtype} "
+            f"{windows_BTF.shape}"
         )
     return windows_BTF
 
