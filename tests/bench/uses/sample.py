@@ -80,7 +80,7 @@ def measured(
             figures[method] = _compared(windows_BTF, halves, training_BTF, seed)
         if recording.label_N.any():
             figures["detection"] = _detection(
-                recording, loaded, folder, model, settings, len(history.values_NF)
+                recording, loaded, folder, model, settings, [len(part) for part in known]
             )
     return figures
 
@@ -139,7 +139,7 @@ def _methods(
         yield name, np.concatenate([draws.windows(N_DRAWN // 4) for _ in range(4)])
     length = training_BTF.shape[1]
     random = np.random.default_rng(seed)
-    series_NF = synthetic(loaded, folder, N_DRAWN * length // 4, seed)
+    [series_NF] = synthetic(loaded, folder, 1, N_DRAWN * length // 4, seed)
     yield "ours, a series", cut_windows(series_NF, length, 8).gather(slice(None))
     yield (
         "Gaussian on principal components",
@@ -152,16 +152,18 @@ def _methods(
     yield "block bootstrap, over joints", np.stack([blocks_NF[i : i + length] for i in at])
 
 
-def synthetic(loaded: LoadedDetector, folder: Path, n_rows: int, seed: int) -> FloatArray:
-    """A scaled series of one unit."""
+def synthetic(
+    loaded: LoadedDetector, folder: Path, n_units: int, n_rows: int, seed: int
+) -> FloatArray:
+    """Scaled series of so many rows each, shape (U, N, F)."""
     draws = Draws(loaded, folder, "posterior", "observed", CPU, seed)
     pieces, n_done = [], 0
-    for x_UNF in Quilt(draws, 1, seed).pieces():
-        pieces.append(x_UNF[0])
-        n_done += len(x_UNF[0])
+    for x_UNF in Quilt(draws, n_units, seed).pieces():
+        pieces.append(x_UNF)
+        n_done += x_UNF.shape[1]
         if n_done >= n_rows:
             break
-    return np.concatenate(pieces)[:n_rows]
+    return np.concatenate(pieces, axis=1)[:, :n_rows]
 
 
 def _gaussian(
@@ -178,7 +180,7 @@ def _gaussian(
     drawn_BV = mean_V + (random.normal(size=(N_DRAWN, n_components)) * std_C) @ axes.T
     drawn_BTF = drawn_BV.reshape(N_DRAWN, *training_BTF.shape[1:])
     noise_BTF = std_F * random.normal(size=drawn_BTF.shape)
-    return (drawn_BTF + noise_BTF).astype(np.float32)
+    return np.asarray(drawn_BTF + noise_BTF, dtype=np.float32)
 
 
 def _compared(
@@ -246,12 +248,15 @@ def _detection(
     folder: Path,
     model: str,
     settings: TrainerSettings,
-    n_rows: int,
+    n_of_unit: list[int],
 ) -> dict[str, float]:
     """Detection on the labelled rows, after training on real and on synthetic readings."""
-    scaled_NF = synthetic(loaded, folder, n_rows, settings.seed)
-    values_NF = loaded.detector.scaling.unscaled(scaled_NF)
-    history = _history([values_NF], loaded.detector.sensors, recording.step_s)
+    scaled_UNF = synthetic(loaded, folder, len(n_of_unit), max(n_of_unit), settings.seed)
+    parts = [
+        loaded.detector.scaling.unscaled(x_NF[:n])
+        for x_NF, n in zip(scaled_UNF, n_of_unit, strict=True)
+    ]
+    history = _history(parts, loaded.detector.sensors, recording.step_s)
     on_synthetic = train(
         history, model, settings, folder.parent / "synthetic", lambda done, loss: None
     ).loaded

@@ -24,7 +24,8 @@ X_M = np.arange(4, dtype=np.float32)
 def changed(kind: str, at: int = 0, sign: float = 1.0) -> list[float]:
     fault = Fault(kind, 0, 10, 8, sign)
     random = np.random.default_rng(0)
-    return faulty(X_M, fault, at, held=7.0, size=2.0, random=random).tolist()
+    changed_M = faulty(X_M, fault, at, held=7.0, size=2.0, random=random)
+    return [float(value) for value in changed_M]
 
 
 def test_a_spike_and_a_shift_lie_off_by_their_size() -> None:

@@ -40,7 +40,8 @@ def rows(n_rows: int) -> Rows:
 
 @pytest.mark.parametrize("rate", [2.0, 50.0, 5_000.0])
 def test_readings_are_sent_at_the_rate_with_the_times_they_are_due(rate: float) -> None:
-    broker, clock, told = MemoryBroker(), Clock(), []
+    broker, clock = MemoryBroker(), Clock()
+    told: list[int] = []
     sender = Sender(MemoryProducer(broker), "readings", ["x"], rate, clock.now, clock.sleep)
 
     sender.send(iter([rows(60), rows(40)]), told.append)
