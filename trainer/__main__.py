@@ -12,6 +12,7 @@ from pipeline.errors import InputError
 from trainer.compress.command import compress, decompress
 from trainer.denoise.command import denoise
 from trainer.latent.command import embed, similar
+from trainer.synthetic.command import sample
 
 app = typer.Typer(
     name="trainer",
@@ -163,6 +164,7 @@ app.command()(similar)
 app.command()(compress)
 app.command()(decompress)
 app.command()(denoise)
+app.command()(sample)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ Values = npt.NDArray[np.float64]
 MAX_REFERENCE_WINDOWS = 2_000
 MAX_REFERENCE_LENGTH = 8
 """Readings in a window of the reference."""
+MIN_WHOLE_WINDOWS = 32
+"""Fewer in their whole length are of no use."""
 NOMINAL_FAR = 0.01
 """Share of normal readings that a baseline takes for anomalous, by its own threshold."""
 N_FOLDS = 2
@@ -45,6 +47,20 @@ def reference_windows(training: Windows) -> FloatArray:
     at = np.linspace(0, len(training) - 1, n_windows).astype(np.int64)
     newest_B = training.start_B + training.length - length
     return replace(training, start_B=newest_B, length=length).gather(at)
+
+
+def whole_windows(training: Windows) -> FloatArray | None:
+    """Windows of normal history in their whole length, to keep with a detector.
+
+    Returns:
+        Scaled training windows drawn evenly over all of them, in their order: at most
+        2,000, and 4 MiB in all. Shape (B, T, F); None where fewer than 32 fit.
+    """
+    n_fitting = MAX_REFERENCE_BYTES // (4 * training.length * training.flat_MF.shape[1])
+    n_windows = min(len(training), MAX_REFERENCE_WINDOWS, n_fitting)
+    if n_windows < MIN_WHOLE_WINDOWS:
+        return None
+    return training.gather(np.linspace(0, len(training) - 1, n_windows).astype(np.int64))
 
 
 class Baseline(Protocol):

@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.records import FloatArray
 from pipeline.settings import parse_trigger
 from pipeline.trigger import IncidentRule
-from trainer.baselines import reference_windows
+from trainer.baselines import reference_windows, whole_windows
 from trainer.calibrate import Calibration, HeldOutScores, calibrate
 from trainer.distributed import ALONE, Ranks
 from trainer.fit_families import fit_families, steps_of_family
@@ -111,7 +111,8 @@ def train(
     )
     golden_NF = _golden_readings(history, folds, scores, settings.window)
     reference_BTF = reference_windows(folds.folds[0].training)
-    loaded = artifact.save(out, detector, golden_NF, reference_BTF, manifest)
+    whole_BTF = whole_windows(folds.folds[0].training)
+    loaded = artifact.save(out, detector, golden_NF, reference_BTF, manifest, whole_BTF)
     return Trained(loaded, calibration, scores, folds, fit_seconds)
 
 

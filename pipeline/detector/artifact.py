@@ -6,7 +6,13 @@ measuring it reads. All four are data: nothing in them is executed.
 """
 
 from pipeline.detector.files import GOLDEN, MANIFEST, REFERENCE, WEIGHTS
-from pipeline.detector.load import LoadedDetector, load, load_golden, load_reference
+from pipeline.detector.load import (
+    LoadedDetector,
+    load,
+    load_golden,
+    load_reference,
+    load_whole,
+)
 from pipeline.detector.save import check_writable, refuse_other_content, save
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "load",
     "load_golden",
     "load_reference",
+    "load_whole",
     "refuse_other_content",
     "save",
 ]

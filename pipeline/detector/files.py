@@ -17,7 +17,8 @@ MAX_TENSORS_BYTES = 2 * 2**30
 MAX_GOLDEN_BYTES = 256 * 2**20
 """They are scored when they are loaded, which takes several times as much."""
 MAX_REFERENCE_BYTES = 4 * 2**20
-"""Of the values alone; the file's header adds less than `MAX_HEADER_BYTES`."""
+"""Of the short windows' values, and of the whole ones' as many again; the file's header
+adds less than `MAX_HEADER_BYTES`."""
 MAX_HEADER_BYTES = 4096
 
 

@@ -77,27 +77,63 @@ def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
         DetectorError: the file is not the one that the detector was saved with, or does
             not hold such windows.
     """
-    limit = MAX_REFERENCE_BYTES + MAX_HEADER_BYTES
+    windows_BTF = _reference(folder, loaded).get("windows")
+    if windows_BTF is None:
+        raise DetectorError(f"{folder / REFERENCE}: expected windows, found none")
+    return _checked_windows(folder, loaded, windows_BTF)
+
+
+def load_whole(folder: Path, loaded: LoadedDetector) -> FloatArray | None:
+    """The training windows that are kept in their whole length, verified.
+
+    Returns:
+        Shape (B, T, F), in the order of units and time; scaled, NaN where missing. None
+        where there are none: an earlier version wrote the folder, or next to none fit.
+
+    Raises:
+        DetectorError: as `load_reference`.
+    """
+    windows_BTF = _reference(folder, loaded).get("whole")
+    if windows_BTF is None:
+        return None
+    windows_BTF = _checked_windows(folder, loaded, windows_BTF)
+    if windows_BTF.shape[1] != loaded.detector.window:
+        raise DetectorError(
+            f"{folder / REFERENCE}: expected whole windows of {loaded.detector.window} "
+            f"readings, got {windows_BTF.shape}"
+        )
+    return windows_BTF
+
+
+def _reference(folder: Path, loaded: LoadedDetector) -> dict[str, FloatArray]:
+    limit = 2 * MAX_REFERENCE_BYTES + MAX_HEADER_BYTES
     content = _verified(folder, REFERENCE, loaded.manifest.reference, limit)
-    detector = loaded.detector
     try:
-        windows_BTF: FloatArray = safetensors.numpy.load(content)["windows"]
+        return safetensors.numpy.load(content)
     except UNREADABLE as error:
         raise DetectorError(
             f"{folder / REFERENCE}: expected windows: {one_line(error)}"
         ) from error
+
+
+def _checked_windows(
+    folder: Path, loaded: LoadedDetector, windows_BTF: FloatArray
+) -> FloatArray:
+    detector = loaded.detector
     if (
         windows_BTF.dtype != np.float32
         or windows_BTF.ndim != 3
         or windows_BTF.shape[2] != len(detector.sensors)
         or not 1 <= windows_BTF.shape[1] <= detector.window
         or len(windows_BTF) == 0
+        or windows_BTF.nbytes > MAX_REFERENCE_BYTES
         or np.isinf(windows_BTF).any()
     ):
         raise DetectorError(
             f"{folder / REFERENCE}: expected windows of at most {detector.window} readings "
-            f"of {len(detector.sensors)} sensors, finite or missing, in float32, got "
-            f"{windows_BTF.dtype} {windows_BTF.shape}"
+            f"of {len(detector.sensors)} sensors, finite or missing, in float32, "
+            f"{MAX_REFERENCE_BYTES} bytes in all, got {windows_BTF.dtype} "
+            f"{windows_BTF.shape}"
         )
     return windows_BTF
 

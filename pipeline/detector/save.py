@@ -21,7 +21,7 @@ from pipeline.detector.files import (
     WEIGHTS,
     read_file,
 )
-from pipeline.detector.load import LoadedDetector, load, load_reference
+from pipeline.detector.load import LoadedDetector, load, load_reference, load_whole
 from pipeline.detector.manifest import FilePart, Manifest
 from pipeline.detector.replace import remove_detector, replace_folder
 from pipeline.errors import DetectorError, InputError, one_line
@@ -34,6 +34,7 @@ def save(
     golden_NF: FloatArray,
     reference_BTF: FloatArray,
     manifest_without_files: Manifest,
+    whole_BTF: FloatArray | None = None,
 ) -> LoadedDetector:
     """Write a detector's folder and return it, loaded back and verified.
 
@@ -48,6 +49,7 @@ def save(
         reference_BTF: short windows of the training rows, scaled, NaN where missing; see
             `load_reference`.
         manifest_without_files: everything else.
+        whole_BTF: training windows in their whole length, alike; see `load_whole`.
 
     Raises:
         InputError: `folder` holds something that is not a detector, or cannot be written.
@@ -59,10 +61,11 @@ def save(
         building = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {one_line(error)}") from error
+    reference = {"windows": np.ascontiguousarray(reference_BTF)}
+    if whole_BTF is not None:
+        reference["whole"] = np.ascontiguousarray(whole_BTF)
     try:
-        loaded = _write(
-            building, detector, golden_NF, reference_BTF, manifest_without_files
-        )
+        loaded = _write(building, detector, golden_NF, reference, manifest_without_files)
         # Again, for what was put there meanwhile.
         refuse_other_content(folder)
         replace_folder(building, target)
@@ -134,13 +137,12 @@ def _write(
     building: Path,
     detector: Detector,
     golden_NF: FloatArray,
-    reference_BTF: FloatArray,
+    reference: dict[str, FloatArray],
     without_files: Manifest,
 ) -> LoadedDetector:
     # safetensors writes an array's memory as it lies, strides or not.
     golden_NF = np.ascontiguousarray(golden_NF)
     golden = {"readings": golden_NF, "scores": detector.score_series(golden_NF).score_B}
-    reference = {"windows": np.ascontiguousarray(reference_BTF)}
     manifest = msgspec.structs.replace(
         without_files,
         # As bytes: its own writing to a file raises no OSError when the disk is full.
@@ -151,6 +153,7 @@ def _write(
     (building / MANIFEST).write_bytes(manifests.encode(manifest))
     loaded = load(building)
     load_reference(building, loaded)
+    load_whole(building, loaded)
     # For the worker, which mostly runs as another user.
     building.chmod(0o755)
     for file in building.iterdir():

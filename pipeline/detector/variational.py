@@ -118,6 +118,10 @@ class VariationalAutoencoder(Network):
         sizes = (n_members, n_windows, self.shape.window, self.shape.n_sensors)
         return values_MBV.reshape(sizes)
 
+    def observation_std(self) -> Tensor:
+        """The learned standard deviation of an observation, scaled, shape (M, F)."""
+        return (0.5 * self._log_variance()).exp()
+
     def _log_variance(self) -> Tensor:
         # Softly bounded: a hard clamp would stop the gradient at the bound for good.
         return MIN_LOG_VARIANCE + nn.functional.softplus(

@@ -15,6 +15,7 @@ from trainer.baselines import (
     LearnedBaseline,
     learn,
     reference_windows,
+    whole_windows,
 )
 
 RAW_NF = builders.sensor_series(2_000)
@@ -180,3 +181,17 @@ def test_the_threshold_comes_from_readings_that_were_held_out(name: str) -> None
 
     # Each window lies in the reference twice; leaving out only itself would give 0.
     assert baseline.threshold > 0.05
+
+
+def test_whole_windows_are_kept_in_their_order_within_4_mib() -> None:
+    values_NF = np.arange(60_000 * 3, dtype=np.float32).reshape(-1, 3)
+    whole_BTF = whole_windows(cut_windows(values_NF, 32))
+
+    assert whole_BTF is not None
+    assert whole_BTF.shape == (MAX_REFERENCE_WINDOWS, 32, 3)
+    assert whole_BTF.nbytes <= 4 * 2**20
+    assert (np.diff(whole_BTF[:, 0, 0]) > 0).all()
+
+
+def test_of_windows_too_large_none_is_kept_whole() -> None:
+    assert whole_windows(cut_windows(np.zeros((600, 300), np.float32), 128)) is None

@@ -1,0 +1,1 @@
+"""Synthetic readings: drawn, faulted, written and sent."""

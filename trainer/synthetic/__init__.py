@@ -1,0 +1,1 @@
+"""Synthetic readings from what a detector has learned."""

@@ -1,0 +1,43 @@
+"""Times and steps as the command line has them."""
+
+import math
+import re
+
+from pipeline.errors import InputError
+from pipeline.times import END_OF_CALENDAR_S, parse_iso_s
+
+SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
+MIN_STEP_S = 1e-6
+"""Times are kept to a microsecond."""
+
+
+def length_of_step_s(text: str) -> float:
+    """`1s`, `250ms`, `5min`, `1h`, `1d` or a number of seconds, in seconds.
+
+    Raises:
+        InputError: none of these, or shorter than a microsecond.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)", text.strip())
+    step_s = float(match[1]) * SECONDS_OF[match[2]] if match else math.nan
+    if not MIN_STEP_S <= step_s < END_OF_CALENDAR_S:
+        raise InputError(
+            f"--step {text}: expected a length of time, for example 1s or 5min"
+        )
+    return step_s
+
+
+def time_of_start_s(text: str) -> float:
+    """An ISO 8601 time, in seconds since 1970.
+
+    Raises:
+        InputError: it is none, or before 1970.
+    """
+    try:
+        start_s = parse_iso_s(text)
+    except ValueError:
+        start_s = -1.0
+    if start_s < 0:
+        raise InputError(
+            f"--start {text}: expected a time since 1970, for example 2026-01-01T00:00:00Z"
+        )
+    return start_s
