@@ -49,6 +49,20 @@ def fit(
     trigger: Annotated[str | None, typer.Option(help="k/n, for example 3/5.")] = None,
     recovery: Annotated[int | None, typer.Option(help="Scores in a row below.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn from verdicts: a file with one a line, kafka://HOST:PORT/TOPIC, "
+            "or column: the history's column label.",
+        ),
+    ] = None,
+    alerts: Annotated[
+        str | None,
+        typer.Option(help="The alerts of incidents with a verdict: a file, or kafka://..."),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what labels change; write nothing.")
+    ] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),

@@ -20,6 +20,10 @@ RISE_SHARE = 0.1
 WARMUP_SHARE = 0.2
 """Of the steps, over which the KL term of a VAE grows to its full weight."""
 REPORT_STEPS = 20
+CONTRAST = 0.1
+"""Weight of the loss of labelled windows beside that of the others."""
+LABELLED_SHARE = 4
+"""Of a mini-batch's windows, one in so many again are labelled ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ def fit_network(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks = ALONE,
+    labelled: Sequence[Windows] | None = None,
 ) -> float:
     """Train `network` in place on `device`, and leave it on the CPU.
 
@@ -56,6 +61,8 @@ def fit_network(
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
             told before; what it raises ends the training.
         ranks: the processes that train this network together.
+        labelled: each member's windows that are known to be anomalous, at least one. In
+            each step some of them are held against the others, see `Network.anomaly_loss`.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -76,15 +83,25 @@ def fit_network(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=RISE_SHARE
     )
     batches = Batches(training, settings.batch_windows, settings.seed, device, ranks)
+    against = (
+        None if labelled is None else _labelled_batches(labelled, settings, device, ranks)
+    )
     losses: list[float] = []
     since_told: list[Tensor] = []
     for step in range(n_steps):
         batch = batches.draw()
         warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
-        loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup) * batch.weight_M
+        anomalous = None if against is None else against.draw()
+        pair = None if anomalous is None else (anomalous.x_MBTF, anomalous.observed_MBTF)
+        loss_M, anomaly_loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup, pair)
+        loss_M = loss_M * batch.weight_M
+        total = loss_M.sum()
+        if anomaly_loss_M is not None:
+            # Once the network knows what normal is: before, every error is large.
+            total = total + CONTRAST * warmup * anomaly_loss_M.sum()
         optimizer.zero_grad(set_to_none=True)
         # The sum: each member's gradient is its own, whatever the others do.
-        loss_M.sum().backward()
+        total.backward()
         _clip_gradients(network)
         optimizer.step()
         cycle.step()
@@ -97,6 +114,14 @@ def fit_network(
             since_told.clear()
     network.cpu().eval()
     return float(np.mean(losses[-max(n_steps // 10, 1) :]))
+
+
+def _labelled_batches(
+    labelled: Sequence[Windows], settings: FitSettings, device: torch.device, ranks: Ranks
+) -> Batches:
+    """Mini-batches of labelled windows, drawn apart: the others stay what they were."""
+    n_windows = max(settings.batch_windows // LABELLED_SHARE, ranks.n_ranks)
+    return Batches(labelled, n_windows, settings.seed + 1, device, ranks)
 
 
 def _check_finite(losses: list[float], n_new: int, settings: FitSettings) -> None:

@@ -7,8 +7,10 @@ import torch
 
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape, default_shape
+from pipeline.window import Windows
 from trainer.distributed import Ranks
 from trainer.fit import FitSettings, fit_network, number_of_steps
+from trainer.labels.events import Labels
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
 
@@ -20,6 +22,7 @@ def fit_families(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks,
+    labels: Labels | None = None,
 ) -> tuple[tuple[Network, ...], dict[str, float]]:
     """Fit a network of each family, with a member a fold.
 
@@ -30,6 +33,7 @@ def fit_families(
         device: where, and where the networks are left.
         on_progress: told the share of all of it that is done, 0 to 1, and the last loss.
         ranks: the processes that fit them together.
+        labels: what is known to be anomalous, over scaled readings.
 
     Returns:
         The networks, and each family's loss.
@@ -39,6 +43,7 @@ def fit_families(
     """
     shape = _shape(settings, folds)
     training = [fold.training for fold in folds.folds]
+    labelled = None if labels is None else _labelled(labels, len(training))
     networks, losses = [], {}
     for number, family in enumerate(families):
         torch.manual_seed(settings.seed)
@@ -48,10 +53,17 @@ def fit_families(
             on_progress((number + done) / len(families), loss)
 
         losses[family] = fit_network(
-            network, training, _fit_settings(settings), device, tell, ranks
+            network, training, _fit_settings(settings), device, tell, ranks, labelled
         )
         networks.append(network.to(device))
     return tuple(networks), losses
+
+
+def _labelled(labels: Labels, n_members: int) -> list[Windows] | None:
+    """What each member is held against; None where one of them would have nothing."""
+    shown = [labels.shown_to(member, n_members) for member in range(n_members)]
+    there = [windows for windows in shown if windows is not None]
+    return there if len(there) == n_members else None
 
 
 def steps_of_family(folds: Folds, settings: TrainerSettings) -> int:

@@ -12,6 +12,7 @@ from pipeline.detector.filling import with_silent_sensors
 from pipeline.detector.network import Network
 from pipeline.detector.rows import mean_of
 from pipeline.detector.scoring import Measured, Surprise
+from pipeline.detector.signature import Signature
 from pipeline.records import BoolArray, FloatArray, IntArray
 
 HUBER_KNEE = 3.0
@@ -74,11 +75,14 @@ class ResidualScoring:
     """The others are context: the networks see them, but no score comes from them."""
     statistics: tuple[Statistic, ...]
     """Their arrays are of the scored sensors alone."""
+    signatures: tuple[Signature, ...] = ()
+    """What labels taught, if any were given."""
 
     @property
     def n_memory(self) -> int:
         """See `Scoring`."""
-        return max(statistic.span for statistic in self.statistics) - 1
+        spans = [statistic.span for statistic in self.statistics]
+        return max(*spans, *(s.span for s in self.signatures), 1) - 1
 
     def measure(
         self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
@@ -121,6 +125,9 @@ class ResidualScoring:
             score_B = np.where(is_largest_B, level_B, score_B)
             largest = np.flatnonzero(is_largest_B)
             excess_BF[largest] = _excess(loss_BF[largest], statistic.typical_F)
+        for signature in self.signatures:
+            is_whole_B = n_before_B >= signature.span - 1
+            score_B = score_B * signature.factor(residuals, position_B, is_whole_B)
         share_BF = np.zeros((len(position_B), flat_MC.shape[1]), dtype=np.float32)
         total_B = np.maximum(row_sums(excess_BF), np.finfo(np.float32).tiny)
         share_BF[:, self.is_scored_F] = excess_BF / total_B[:, None]

@@ -1,0 +1,1 @@
+"""What else a detector is used for, measured on labelled public data."""
