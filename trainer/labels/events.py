@@ -56,12 +56,13 @@ class Labels:
         """The anomalous windows that a member is trained against; None if there is none.
 
         Every `n_members`-th event is kept from it, so that its residuals there are those
-        of an event that it does not know. All see an event that is the only one.
+        of an event that it does not know. All see an event that is the only one, and a
+        member that is the only one sees all.
         """
         shown = [
             event.labelled_B
             for number, event in enumerate(self.anomalous)
-            if len(self.anomalous) == 1 or number % n_members != member
+            if 1 in (len(self.anomalous), n_members) or number % n_members != member
         ]
         if not shown:
             return None

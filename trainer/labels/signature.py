@@ -1,5 +1,6 @@
 """Fitting what labelled events have in common, and how far that is to be believed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +17,18 @@ MAX_SPAN = 8
 MAX_KINDS = 8
 """Directions of a signature; the events that are most alike become one."""
 MAX_WEIGHT = 0.12
-SINGLE_WEIGHT: dict[Feature, float] = {"offset": 0.03, "size": 0.08}
+SINGLE_WEIGHT: dict[Feature, float] = {"offset": 0.04, "size": 0.08}
 """Where one event is all that is known: nothing shows whether another will be like it."""
+HALF_KNOWN = 24
+"""Readings of the only event, from which half of the weight of its offset is believed: a
+short one says little of where its sensors stand."""
 FULLY_BELIEVED: dict[Feature, float] = {"offset": 4.0, "size": 2.0}
 """Resemblance of an event to the others, in standard deviations, from which on the weight
 is the largest."""
 MIN_VARIANCE = 0.02
 """Of a feature."""
+MAX_NORMAL_ROWS = 50_000
+"""Held-out readings, evenly spaced, that say how features are when all is normal."""
 
 
 def with_signatures(
@@ -40,21 +46,28 @@ def with_signatures(
         silenced: the same of what is to be silenced.
     """
     residual_BF = rows.residuals(scoring.trust_F)[:, scoring.is_scored_F]
+    residuals = Residuals(residual_BF)
     signatures = []
     for events, sign in ((anomalous, 1.0), (silenced, -1.0)):
         for feature in FEATURES if events else ():
             empty = _empty(feature, scoring)
             whole = np.flatnonzero(rows.n_before_B >= empty.span - 1)
-            normal_BF = empty.features(Residuals(residual_BF), whole)
+            step = max(len(whole) // MAX_NORMAL_ROWS, 1)
+            normal_BF = empty.features(residuals, whole[::step])
             mean_EF = np.stack([_mean_of(empty, *event) for event in events])
-            signature = fit_signature(empty, normal_BF, mean_EF, sign)
+            n_E = [len(rows_BF) - n_before for rows_BF, n_before in events]
+            signature = fit_signature(empty, normal_BF, mean_EF, n_E, sign)
             if signature.weight != 0.0:
                 signatures.append(signature)
     return replace(scoring, signatures=tuple(signatures))
 
 
 def fit_signature(
-    empty: Signature, normal_BF: FloatArray, mean_EF: FloatArray, sign: float
+    empty: Signature,
+    normal_BF: FloatArray,
+    mean_EF: FloatArray,
+    n_E: Sequence[int],
+    sign: float,
 ) -> Signature:
     """The directions of events, and a weight that says how far to believe them.
 
@@ -65,6 +78,7 @@ def fit_signature(
         empty: with feature, span and scale.
         normal_BF: the feature on normal readings.
         mean_EF: its mean over each event, E of them.
+        n_E: readings of each event.
         sign: 1.0 for what is to be found, -1.0 for what is to be silenced.
     """
     center_F = normal_BF.mean(axis=0)
@@ -83,32 +97,32 @@ def fit_signature(
     direction_KF = directions(_kinds(event_EF))
     normal_B = ((normal_BF - center_F) @ direction_KF.T).max(axis=1)
     usual, spread = float(normal_B.mean()), max(float(normal_B.std()), 1e-3)
+    if len(n_E) == 1:
+        weight = _weight_of_one(empty.feature, n_E[0])
+    else:
+        z_EE = (event_EF @ directions(event_EF).T - usual) / spread
+        weight = _weight_of_many(empty.feature, z_EE)
     return replace(
         empty,
         center_F=center_F.astype(np.float32),
         direction_KF=direction_KF.astype(np.float32),
         usual=usual,
         spread=spread,
-        weight=sign * _weight(empty.feature, event_EF, directions(event_EF), usual, spread),
+        weight=sign * weight,
     )
 
 
-def _weight(
-    feature: Feature,
-    event_EF: FloatArray,
-    direction_EF: FloatArray,
-    usual: float,
-    spread: float,
-) -> float:
-    """By how far events resemble one another, less a standard error of it."""
-    n_events = len(event_EF)
-    if n_events == 1:
-        return SINGLE_WEIGHT[feature]
+def _weight_of_one(feature: Feature, n_readings: int) -> float:
+    share = n_readings / (n_readings + HALF_KNOWN) if feature == "offset" else 1.0
+    return SINGLE_WEIGHT[feature] * share
+
+
+def _weight_of_many(feature: Feature, z_EE: FloatArray) -> float:
+    """By how far each event resembles the nearest other, less a standard error of it."""
     full = FULLY_BELIEVED[feature]
-    z_EE = (event_EF @ direction_EF.T - usual) / spread
     np.fill_diagonal(z_EE, -np.inf)
     z_E = np.clip(z_EE.max(axis=1), -full, 2.0 * full)
-    believed = z_E.mean() - z_E.std(ddof=1) / np.sqrt(n_events)
+    believed = z_E.mean() - z_E.std(ddof=1) / np.sqrt(len(z_E))
     return MAX_WEIGHT * float(np.clip(believed / full, 0.0, 1.0))
 
 
