@@ -88,12 +88,23 @@ def fit(
     }
     overrides = {k: v for k, v in named.items() if v is not None}
     from trainer.distributed import joined
-    from trainer.fit_file import fit_file
+    from trainer.fit_file import LabelOptions, fit_file
 
+    if labels is None and (alerts is not None or preview):
+        raise InputError("--alerts and --preview go with --labels")
+    asked = None if labels is None else LabelOptions(labels, alerts, preview)
     ranks = joined(os.environ)
     try:
         fit_file(
-            history, out, model, overrides, assignments or [], env_file, os.environ, ranks
+            history,
+            out,
+            model,
+            overrides,
+            assignments or [],
+            env_file,
+            os.environ,
+            ranks,
+            asked,
         )
     except InputError as error:
         if ranks.is_alone:

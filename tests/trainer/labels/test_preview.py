@@ -24,7 +24,7 @@ def history(faults: tuple[int, ...] = (), labelled: tuple[int, ...] = ()) -> His
         values_NF[fault : fault + 10] *= -8.0
     rows = [row for fault in labelled for row in range(fault, fault + 10)]
     made = builders.history(values_NF, [200, 200], rows)
-    return replace(made, anomalous_N=made.label_N)
+    return replace(made, sensors=builders.SENSORS, anomalous_N=made.label_N)
 
 
 def judge(threshold: float | None = None, detector: Detector = DETECTOR) -> Judge:
