@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,15 @@ class FitSettings:
     seed: int
 
 
+class Against(NamedTuple):
+    """What training holds against normal windows."""
+
+    windows: Sequence[Windows]
+    """Each member's labelled anomalies, at least one."""
+    share: float
+    """Of `CONTRAST`, 0 to 1."""
+
+
 def fit_network(
     network: Network,
     training: Sequence[Windows],
@@ -44,7 +54,7 @@ def fit_network(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks = ALONE,
-    labelled: Sequence[Windows] | None = None,
+    against: Against | None = None,
 ) -> float:
     """Train `network` in place on `device`, and leave it on the CPU.
 
@@ -61,8 +71,8 @@ def fit_network(
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
             told before; what it raises ends the training.
         ranks: the processes that train this network together.
-        labelled: each member's windows that are known to be anomalous, at least one. In
-            each step some of them are held against the others, see `Network.anomaly_loss`.
+        against: windows that are known to be anomalous. In each step some of them are held
+            against the others, see `Network.anomaly_loss`.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -83,22 +93,20 @@ def fit_network(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=RISE_SHARE
     )
     batches = Batches(training, settings.batch_windows, settings.seed, device, ranks)
-    against = (
-        None if labelled is None else _labelled_batches(labelled, settings, device, ranks)
-    )
+    labelled = None if against is None else _batches_of(against, settings, device, ranks)
     losses: list[float] = []
     since_told: list[Tensor] = []
     for step in range(n_steps):
         batch = batches.draw()
         warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
-        anomalous = None if against is None else against.draw()
+        anomalous = None if labelled is None else labelled.draw()
         pair = None if anomalous is None else (anomalous.x_MBTF, anomalous.observed_MBTF)
         loss_M, anomaly_loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup, pair)
         loss_M = loss_M * batch.weight_M
         total = loss_M.sum()
-        if anomaly_loss_M is not None:
+        if anomaly_loss_M is not None and against is not None:
             # Once the network knows what normal is: before, every error is large.
-            total = total + CONTRAST * warmup * anomaly_loss_M.sum()
+            total = total + CONTRAST * against.share * warmup * anomaly_loss_M.sum()
         optimizer.zero_grad(set_to_none=True)
         # The sum: each member's gradient is its own, whatever the others do.
         total.backward()
@@ -116,12 +124,12 @@ def fit_network(
     return float(np.mean(losses[-max(n_steps // 10, 1) :]))
 
 
-def _labelled_batches(
-    labelled: Sequence[Windows], settings: FitSettings, device: torch.device, ranks: Ranks
+def _batches_of(
+    against: Against, settings: FitSettings, device: torch.device, ranks: Ranks
 ) -> Batches:
     """Mini-batches of labelled windows, drawn apart: the others stay what they were."""
     n_windows = max(settings.batch_windows // LABELLED_SHARE, ranks.n_ranks)
-    return Batches(labelled, n_windows, settings.seed + 1, device, ranks)
+    return Batches(against.windows, n_windows, settings.seed + 1, device, ranks)
 
 
 def _check_finite(losses: list[float], n_new: int, settings: FitSettings) -> None:

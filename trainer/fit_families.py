@@ -7,9 +7,9 @@ import torch
 
 from pipeline.detector.families import build_network
 from pipeline.detector.network import Network, NetworkShape, default_shape
-from pipeline.window import Windows
 from trainer.distributed import Ranks
-from trainer.fit import FitSettings, fit_network, number_of_steps
+from trainer.fit import Against, FitSettings, fit_network, number_of_steps
+from trainer.labels.alike import contrast_share
 from trainer.labels.events import Labels
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
@@ -43,7 +43,7 @@ def fit_families(
     """
     shape = _shape(settings, folds)
     training = [fold.training for fold in folds.folds]
-    labelled = None if labels is None else _labelled(labels, len(training))
+    against = None if labels is None else _against(labels, folds)
     networks, losses = [], {}
     for number, family in enumerate(families):
         torch.manual_seed(settings.seed)
@@ -53,17 +53,19 @@ def fit_families(
             on_progress((number + done) / len(families), loss)
 
         losses[family] = fit_network(
-            network, training, _fit_settings(settings), device, tell, ranks, labelled
+            network, training, _fit_settings(settings), device, tell, ranks, against
         )
         networks.append(network.to(device))
     return tuple(networks), losses
 
 
-def _labelled(labels: Labels, n_members: int) -> list[Windows] | None:
-    """What each member is held against; None where one of them would have nothing."""
+def _against(labels: Labels, folds: Folds) -> Against | None:
+    """What members are held against; None where nothing speaks for it."""
+    n_members = len(folds.folds)
     shown = [labels.shown_to(member, n_members) for member in range(n_members)]
-    there = [windows for windows in shown if windows is not None]
-    return there if len(there) == n_members else None
+    windows = [part for part in shown if part is not None]
+    share = contrast_share(labels, folds)
+    return Against(windows, share) if len(windows) == n_members and share > 0.0 else None
 
 
 def steps_of_family(folds: Folds, settings: TrainerSettings) -> int:
