@@ -37,7 +37,9 @@ def contrast_share(labels: Labels, folds: Folds) -> float:
         "offset", span, nothing_F + 1, nothing_F, nothing_F[None], 0.0, 1.0, 0.0
     )
     n_E = [len(row_B) for row_B in events]
-    return fit_signature(empty, normal_BF, mean_EF, n_E, sign=1.0).weight / MAX_WEIGHT
+    weight = fit_signature(empty, normal_BF, mean_EF, n_E, sign=1.0).weight
+    # Networks are changed only on strong evidence: a score can be doubted, they cannot.
+    return (weight / MAX_WEIGHT) ** 3
 
 
 def _clipped(values_NF: FloatArray, row_B: IntArray) -> FloatArray:
