@@ -27,6 +27,7 @@ from pipeline.detector.residual import Kind, ResidualScoring, Statistic
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
 from pipeline.detector.scoring import Scoring
+from pipeline.detector.signature import Feature, Signature
 from pipeline.records import FloatArray, IntArray, Partition, Readings, Records
 from pipeline.transport.memory_broker import MemoryRecord
 from pipeline.window import Windows
@@ -152,6 +153,16 @@ def residual_scoring(
             for kind, span in statistics or (("burst", 1),)
         ),
     )
+
+
+def signature(
+    feature: Feature, weight: float, scale_F: FloatArray, n_kinds: int = 1, span: int = 8
+) -> Signature:
+    """What some labelled events may have in common: any directions, each time the same."""
+    random = np.random.default_rng(n_kinds)
+    direction_KF = random.normal(size=(n_kinds, len(scale_F))).astype(np.float32)
+    center_F = np.full_like(scale_F, 0.1)
+    return Signature(feature, span, scale_F, center_F, direction_KF, 0.2, 1.5, weight)
 
 
 def detector(

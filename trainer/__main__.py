@@ -61,6 +61,20 @@ def fit(
     trigger: Annotated[str | None, typer.Option(help="k/n, for example 3/5.")] = None,
     recovery: Annotated[int | None, typer.Option(help="Scores in a row below.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn from verdicts: a file with one a line, kafka://HOST:PORT/TOPIC, "
+            "or column: the history's column label.",
+        ),
+    ] = None,
+    alerts: Annotated[
+        str | None,
+        typer.Option(help="The alerts of incidents with a verdict: a file, or kafka://..."),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what labels change; write nothing.")
+    ] = False,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting."),
@@ -87,12 +101,23 @@ def fit(
     }
     overrides = {k: v for k, v in named.items() if v is not None}
     from trainer.distributed import joined
-    from trainer.fit_file import fit_file
+    from trainer.fit_file import LabelOptions, fit_file
 
+    if labels is None and (alerts is not None or preview):
+        raise InputError("--alerts and --preview go with --labels")
+    asked = None if labels is None else LabelOptions(labels, alerts, preview)
     ranks = joined(os.environ)
     try:
         fit_file(
-            history, out, model, overrides, assignments or [], env_file, os.environ, ranks
+            history,
+            out,
+            model,
+            overrides,
+            assignments or [],
+            env_file,
+            os.environ,
+            ranks,
+            asked,
         )
     except InputError as error:
         if ranks.is_alone:

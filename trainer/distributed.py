@@ -25,9 +25,18 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x_MBTF: Tensor, observed_MBTF: Tensor, warmup: float) -> Tensor:
-        """See `Network.loss`."""
-        return self.network.loss(x_MBTF, observed_MBTF, warmup)
+    def forward(
+        self,
+        x_MBTF: Tensor,
+        observed_MBTF: Tensor,
+        warmup: float,
+        anomalous: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Network.loss`; and `Network.anomaly_loss` of the labelled, if there are."""
+        loss_M = self.network.loss(x_MBTF, observed_MBTF, warmup)
+        if anomalous is None:
+            return loss_M, None
+        return loss_M, self.network.anomaly_loss(*anomalous)
 
 
 @dataclass(frozen=True, slots=True)

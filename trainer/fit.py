@@ -22,6 +22,10 @@ WARMUP_SHARE = 0.2
 """Of the steps, over which the KL term of a VAE grows to its full weight."""
 REPORT_STEPS = 20
 N_CURVE = 50
+CONTRAST = 0.1
+"""Weight of the loss of labelled windows beside that of the others."""
+LABELLED_SHARE = 4
+"""Of a mini-batch's windows, one in so many again are labelled ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Losses(NamedTuple):
     """Of `N_CURVE` equal parts of the steps, in their order."""
 
 
+class Against(NamedTuple):
+    """What training holds against normal windows."""
+
+    windows: Sequence[Windows]
+    """Each member's labelled anomalies, at least one."""
+    share: float
+    """Of `CONTRAST`, 0 to 1."""
+
+
 def fit_network(
     network: Network,
     training: Sequence[Windows],
@@ -51,6 +64,7 @@ def fit_network(
     device: torch.device,
     on_progress: Callable[[float, float], None],
     ranks: Ranks = ALONE,
+    against: Against | None = None,
 ) -> Losses:
     """Train `network` in place on `device`, and leave it on the CPU.
 
@@ -67,6 +81,8 @@ def fit_network(
         on_progress: told the share of steps done, 0 to 1, and the mean loss since it was
             told before; what it raises ends the training.
         ranks: the processes that train this network together.
+        against: windows that are known to be anomalous. In each step some of them are held
+            against the others, see `Network.anomaly_loss`.
 
     Raises:
         InputError: the loss is not finite: the learning rate is too large. Or there are
@@ -84,15 +100,23 @@ def fit_network(
         optimizer, settings.learning_rate, total_steps=n_steps + 1, pct_start=RISE_SHARE
     )
     batches = Batches(training, settings.batch_windows, settings.seed, device, ranks)
+    labelled = None if against is None else _batches_of(against, settings, device, ranks)
     losses: list[float] = []
     since_told: list[Tensor] = []
     for step in range(n_steps):
         batch = batches.draw()
         warmup = min((step + 1) / (WARMUP_SHARE * n_steps), 1.0)
-        loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup) * batch.weight_M
+        anomalous = None if labelled is None else labelled.draw()
+        pair = None if anomalous is None else (anomalous.x_MBTF, anomalous.observed_MBTF)
+        loss_M, anomaly_loss_M = objective(batch.x_MBTF, batch.observed_MBTF, warmup, pair)
+        loss_M = loss_M * batch.weight_M
+        total = loss_M.sum()
+        if anomaly_loss_M is not None and against is not None:
+            # Once the network knows what normal is: before, every error is large.
+            total = total + CONTRAST * against.share * warmup * anomaly_loss_M.sum()
         optimizer.zero_grad(set_to_none=True)
         # The sum: each member's gradient is its own, whatever the others do.
-        loss_M.sum().backward()
+        total.backward()
         _clip_gradients(network)
         optimizer.step()
         cycle.step()
@@ -110,6 +134,14 @@ def fit_network(
             float(part.mean()) for part in np.array_split(losses, min(n_steps, N_CURVE))
         ],
     )
+
+
+def _batches_of(
+    against: Against, settings: FitSettings, device: torch.device, ranks: Ranks
+) -> Batches:
+    """Mini-batches of labelled windows, drawn apart: the others stay what they were."""
+    n_windows = max(settings.batch_windows // LABELLED_SHARE, ranks.n_ranks)
+    return Batches(against.windows, n_windows, settings.seed + 1, device, ranks)
 
 
 def _check_finite(losses: list[float], n_new: int, settings: FitSettings) -> None:

@@ -42,6 +42,11 @@ class History:
     """Index of each unit's first reading, and N at the end: U+1 values."""
     notes: list[str]
     """What was left out and why, in words."""
+    anomalous_N: BoolArray | None = None
+    """Those of `label_N` that training is to hold against the others; None where labels
+    are not learned from."""
+    silenced_N: BoolArray | None = None
+    """Normal readings that looked anomalous; None as above."""
     joint_J: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Readings that do not follow on the one before: readings between were left out."""
     n_beyond: int = 0
@@ -68,6 +73,10 @@ class History:
         columns = (self.time_s_N, self.values_NF, self.label_N, self.begin_U, self.joint_J)
         for column in columns:
             sha.update(np.ascontiguousarray(column).data)
+        for flag_N in (self.anomalous_N, self.silenced_N):
+            # What came of no labels keeps its digest.
+            if flag_N is not None:
+                sha.update(np.ascontiguousarray(flag_N).data)
         return "sha256:" + sha.hexdigest()
 
 

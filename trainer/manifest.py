@@ -13,6 +13,7 @@ from pipeline.detector.manifest import (
     NetworkPart,
     ResidualPart,
     ScalerPart,
+    SignaturePart,
     StatisticPart,
     ThresholdPart,
     TrainingPart,
@@ -118,6 +119,19 @@ def score_part(scoring: Scoring) -> ResidualPart | ElboPart:
                 statistic.limit,
             )
             for statistic in scoring.statistics
+        ],
+        signatures=[
+            SignaturePart(
+                signature.feature,
+                signature.span,
+                signature.scale_F.tolist(),
+                signature.center_F.tolist(),
+                signature.direction_KF.tolist(),
+                signature.usual,
+                signature.spread,
+                signature.weight,
+            )
+            for signature in scoring.signatures
         ],
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.detector.scaling import Scaling
 from pipeline.records import BoolArray, FloatArray
 from trainer.history import History
+from trainer.labels.events import Labels, find_labels
 from trainer.roles import roles
 from trainer.scaling import choose_scaling
 from trainer.settings import TrainerSettings
@@ -29,6 +30,8 @@ class Prepared:
     """See `Choice.gain`."""
     drift_F: FloatArray
     """How far each sensor wanders, see `drift`."""
+    labels: Labels | None
+    """Over scaled readings; None where there are none to learn from."""
 
 
 def prepare(history: History, settings: TrainerSettings) -> Prepared:
@@ -59,4 +62,13 @@ def prepare(history: History, settings: TrainerSettings) -> Prepared:
     line_U = np.array([scaling.line(unit) for unit in history.units])
     x_NF = scaling.scaled(history.values_NF, line_U[history.unit_N])
     drift_F = drift(np.nan_to_num(x_NF[folds.used_N]), unit_N)
-    return Prepared(history, folds.over(x_NF), is_scored_F, scaling, gain, drift_F)
+    labels = find_labels(history, settings.window)
+    return Prepared(
+        history,
+        folds.over(x_NF),
+        is_scored_F,
+        scaling,
+        gain,
+        drift_F,
+        None if labels is None else labels.over(x_NF),
+    )

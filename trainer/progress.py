@@ -42,6 +42,10 @@ class FitProgress:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the bar as it is, for other lines to follow."""
         if self._progress.live.is_started:
             self._progress.stop()
 

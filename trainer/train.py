@@ -27,6 +27,8 @@ from trainer.distributed import ALONE, Ranks
 from trainer.fit_families import fit_families, steps_of_family
 from trainer.held_out import held_out_measures, held_out_rows
 from trainer.history import History
+from trainer.labels.residuals import anomalous_residuals, silenced_residuals
+from trainer.labels.signature import with_signatures
 from trainer.manifest import manifest_of
 from trainer.prepare import Prepared, prepare
 from trainer.score_bins import score_counts
@@ -60,6 +62,7 @@ def train(
     out: Path,
     on_progress: Callable[[float, float], None],
     ranks: Ranks = ALONE,
+    on_ready: Callable[[Detector, IncidentRule], None] | None = None,
 ) -> Trained:
     """Fit a detector on `history` and write its folder.
 
@@ -70,6 +73,7 @@ def train(
         out: the detector's folder; its name becomes the detector's.
         on_progress: told the share of training done, 0 to 1, and the last mean loss.
         ranks: this process, the first, and those that `help_train`.
+        on_ready: told of the detector before its folder is written.
 
     Raises:
         InputError: the history is too short or holds next to no values, the score asked
@@ -81,7 +85,9 @@ def train(
         artifact.refuse_other_content(out)
         device, prepared = _begun(history, families, settings, ranks)
     history, folds = prepared.history, prepared.folds
-    networks, losses = fit_families(families, folds, settings, device, on_progress, ranks)
+    networks, losses = fit_families(
+        families, folds, settings, device, on_progress, ranks, prepared.labels
+    )
     ranks.part()
     scoring, scores, share_explained = _scored(networks, prepared, settings, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
@@ -112,6 +118,8 @@ def train(
     golden_NF = _golden_readings(history, folds, scores, settings.window)
     reference_BTF = reference_windows(folds.folds[0].training)
     whole_BTF = whole_windows(folds.folds[0].training)
+    if on_ready is not None:
+        on_ready(detector, rule)
     loaded = artifact.save(out, detector, golden_NF, reference_BTF, manifest, whole_BTF)
     return Trained(loaded, calibration, scores, folds, fit_seconds)
 
@@ -127,7 +135,15 @@ def help_train(
     families = FAMILIES_OF.get(model, (model,))
     with ranks.agreed():
         device, prepared = _begun(history, families, settings, ranks)
-    fit_families(families, prepared.folds, settings, device, _no_one_listens, ranks)
+    fit_families(
+        families,
+        prepared.folds,
+        settings,
+        device,
+        _no_one_listens,
+        ranks,
+        prepared.labels,
+    )
     ranks.part()
 
 
@@ -162,6 +178,14 @@ def _scored(
         rows, prepared.is_scored_F, prepared.drift_F, settings.max_span
     )
     share_explained = explained(rows, by_residual)
+    labels = prepared.labels
+    if labels is not None and settings.score == "residual":
+        by_residual = with_signatures(
+            by_residual,
+            rows,
+            anomalous_residuals(by_residual, labels, networks, device),
+            silenced_residuals(by_residual, labels, networks, device),
+        )
     scoring: Scoring = by_residual
     measure_BC = rows.residuals(by_residual.trust_F)
     if settings.score != "residual":

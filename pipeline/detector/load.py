@@ -28,6 +28,7 @@ from pipeline.detector.files import (
 from pipeline.detector.manifest import ElboPart, FilePart, Manifest
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scoring import Scoring
+from pipeline.detector.signature import Signature
 from pipeline.detector.strict import check_tensors_header, shown
 from pipeline.detector.weights import UNREADABLE
 from pipeline.errors import DetectorError, one_line
@@ -196,6 +197,19 @@ def _scoring(folder: Path, manifest: Manifest) -> Scoring:
                 part.limit,
             )
             for part in score.statistics
+        ),
+        signatures=tuple(
+            Signature(
+                part.feature,
+                part.span,
+                as_float32(part.scale),
+                as_float32(part.center),
+                np.array(part.directions, dtype=np.float32),
+                part.usual,
+                part.spread,
+                part.weight,
+            )
+            for part in score.signatures
         ),
     )
 

@@ -42,14 +42,37 @@ class StatisticPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Divisor
 
 
+Finite = Annotated[float, msgspec.Meta(ge=-3.4028234663852886e38, le=3.4028234663852886e38)]
+
+
+class SignaturePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What labelled events have in common, see `Signature`. Per scored sensor, in order."""
+
+    feature: Literal["offset", "size"]
+    span: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    scale: list[Divisor]
+    center: list[Finite]
+    directions: Annotated[list[list[Finite]], msgspec.Meta(min_length=1, max_length=16)]
+    usual: Finite
+    spread: Divisor
+    weight: Annotated[float, msgspec.Meta(ge=-1, le=1)]
+
+
 class ResidualPart(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="residual", tag_field="by"
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="residual",
+    tag_field="by",
 ):
     """Scores by residuals, see `ResidualScoring`. Per sensor, in the order of `sensors`."""
 
     trust: list[Annotated[float, msgspec.Meta(ge=0, le=1)]]
     scored: list[bool]
     statistics: Annotated[list[StatisticPart], msgspec.Meta(min_length=1, max_length=32)]
+    signatures: Annotated[list[SignaturePart], msgspec.Meta(max_length=4)] = []
+    """Left out where no labels were learned from."""
 
 
 class ElboPart(
@@ -197,8 +220,17 @@ def _check_residual(score: ResidualPart, n_sensors: int) -> None:
     for statistic in score.statistics:
         if not len(statistic.scale) == len(statistic.typical) == n_scored:
             raise ValueError(f"statistics must be of the {n_scored} sensors scored")
-        if statistic.span & (statistic.span - 1):
-            raise ValueError(f"span {statistic.span} is not a power of two")
+        _check_span(statistic.span)
+    for signature in score.signatures:
+        rows = (signature.scale, signature.center, *signature.directions)
+        if any(len(row) != n_scored for row in rows):
+            raise ValueError(f"signatures must be of the {n_scored} sensors scored")
+        _check_span(signature.span)
+
+
+def _check_span(span: int) -> None:
+    if span & (span - 1):
+        raise ValueError(f"span {span} is not a power of two")
 
 
 def is_sensor_name(name: str) -> bool:

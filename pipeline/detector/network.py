@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.detector.corruption import Corruption
@@ -74,6 +75,32 @@ class Network(nn.Module, ABC):
             Shape (M,).
         """
 
+    def anomaly_loss(self, x_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
+        """What training minimises over windows that are labelled as anomalous.
+
+        The negative logarithm of the probability 1 - exp(-error) that a window of such an
+        error is anomalous. It pushes small errors up and leaves large ones as they are: its
+        gradient falls off as the error grows. Source: Yamanaka et al. (2019), Autoencoding
+        Binary Classifiers, arXiv:1903.10709.
+
+        Args:
+            x_MBTF: each member's labelled windows, after scaling.
+            observed_MBTF: 1.0 where measured.
+
+        Returns:
+            The mean over the windows, shape (M,), >= 0.
+        """
+        error_MB = self.window_errors(x_MBTF, observed_MBTF).clamp(min=MIN_ERROR)
+        return -torch.log(-torch.expm1(-error_MB)).mean(dim=1)
+
+    def window_errors(self, x_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
+        """Each window's mean squared error over its observed values, shape (M, B), >= 0.
+
+        A VAE's is its negative ELBO.
+        """
+        squared_MBTF = (network_input(x_MBTF) - self.reconstruct(x_MBTF)).square()
+        return per_observed(squared_MBTF, observed_MBTF)
+
     @abstractmethod
     def encode(self, x_MBTF: Tensor) -> Tensor:
         """The members' latent vectors, shape (M, B, L); of a VAE their means.
@@ -114,6 +141,9 @@ class Network(nn.Module, ABC):
         return alone.eval()
 
 
+MIN_ERROR = 1e-3
+"""Of a labelled window: below it the gradient of its loss would grow without bound."""
+
 # A value far outside what training saw must not steer the reconstruction of the others,
 # so the network sees it clipped; the residual is still taken against the true value.
 INPUT_CLIP = 10.0
@@ -129,3 +159,9 @@ def mean_squared(error_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
     squared_MBTF = error_MBTF.square() * observed_MBTF
     n_observed_M = observed_MBTF.sum(dim=(1, 2, 3)).clamp(min=1.0)
     return squared_MBTF.sum(dim=(1, 2, 3)) / n_observed_M
+
+
+def per_observed(value_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
+    """The mean of each window's observed values, shape (M, B)."""
+    n_observed_MB = observed_MBTF.sum(dim=(2, 3)).clamp(min=1.0)
+    return (value_MBTF * observed_MBTF).sum(dim=(2, 3)) / n_observed_MB

@@ -12,6 +12,7 @@ from pipeline.detector.filling import with_silent_sensors
 from pipeline.detector.network import Network
 from pipeline.detector.rows import mean_of
 from pipeline.detector.scoring import PART_VALUES, Measured, Surprise
+from pipeline.detector.signature import Signature
 from pipeline.records import BoolArray, FloatArray, IntArray
 
 HUBER_KNEE = 3.0
@@ -72,11 +73,14 @@ class ResidualScoring:
     """The others are context: the networks see them, but no score comes from them."""
     statistics: tuple[Statistic, ...]
     """Their arrays are of the scored sensors alone."""
+    signatures: tuple[Signature, ...] = ()
+    """What labels taught, if any were given."""
 
     @property
     def n_memory(self) -> int:
         """See `Scoring`."""
-        return max(statistic.span for statistic in self.statistics) - 1
+        spans = [statistic.span for statistic in self.statistics]
+        return max(*spans, *(s.span for s in self.signatures), 1) - 1
 
     def measure(
         self, networks: Sequence[Network], x_BTF: Tensor, observed_BTF: Tensor | None
@@ -99,23 +103,31 @@ class ResidualScoring:
         for at_B in np.array_split(position_B, n_parts):
             first, behind = (at_B[0] - self.n_memory, at_B[-1] + 1) if len(at_B) else (0, 0)
             first = max(first, 0)
-            parts.append(self._losses(flat_MC[first:behind], at_B - first))
+            parts.append(self._looked_at(flat_MC[first:behind], at_B - first))
         # Once for all parts: what follows is small, and many calls.
-        losses = [np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)]
-        return self._largest(losses, n_before_B, flat_MC.shape[1])
+        seen = [np.concatenate(of_parts) for of_parts in zip(*parts, strict=True)]
+        n = len(self.statistics)
+        return self._largest(seen[:n], seen[n:], n_before_B, flat_MC.shape[1])
 
-    def _losses(self, flat_MC: FloatArray, position_B: IntArray) -> list[FloatArray]:
-        """Each statistic's, shape (B, F)."""
+    def _looked_at(self, flat_MC: FloatArray, position_B: IntArray) -> list[FloatArray]:
+        """Each statistic's losses, then each signature's features, shape (B, F)."""
         residual_MF = flat_MC if self.is_scored_F.all() else flat_MC[:, self.is_scored_F]
         n_each = self.n_memory + 1
         is_one_each = np.array_equal(
             position_B, np.arange(n_each - 1, len(flat_MC), n_each)
         )
         residuals = Residuals(residual_MF, n_each if is_one_each else None)
-        return [statistic.losses(residuals, position_B) for statistic in self.statistics]
+        return [
+            *(statistic.losses(residuals, position_B) for statistic in self.statistics),
+            *(signature.features(residuals, position_B) for signature in self.signatures),
+        ]
 
     def _largest(
-        self, losses: list[FloatArray], n_before_B: IntArray, n_sensors: int
+        self,
+        losses: list[FloatArray],
+        features: list[FloatArray],
+        n_before_B: IntArray,
+        n_sensors: int,
     ) -> Surprise:
         """The largest statistic of each window, and what made it so."""
         score_B = np.zeros(len(n_before_B), dtype=np.float32)
@@ -129,6 +141,9 @@ class ResidualScoring:
         loss_BF[score_B <= 0.0] = 0.0
         typical_SF = np.stack([statistic.typical_F for statistic in self.statistics])
         excess_BF = _excess(loss_BF, typical_SF[number_B])
+        for signature, feature_BF in zip(self.signatures, features, strict=True):
+            is_whole_B = n_before_B >= signature.span - 1
+            score_B = score_B * signature.factor(feature_BF, is_whole_B)
         share_BF = np.zeros((len(score_B), n_sensors), dtype=np.float32)
         total_B = np.maximum(row_sums(excess_BF), np.finfo(np.float32).tiny)
         share_BF[:, self.is_scored_F] = excess_BF / total_B[:, None]

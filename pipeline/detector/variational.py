@@ -6,7 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.detector.network import Network, NetworkShape, network_input
+from pipeline.detector.network import (
+    Network,
+    NetworkShape,
+    network_input,
+    per_observed,
+)
 from pipeline.detector.rows import by_row, mean_of
 from pipeline.detector.stacked import DenseLayers
 
@@ -90,6 +95,20 @@ class VariationalAutoencoder(Network):
         n_observed_M = observed_MBTF.sum(dim=(1, 2, 3)).clamp(min=1.0)
         nll_M = (nll_MBTF * observed_MBTF).sum(dim=(1, 2, 3))
         return (nll_M + warmup * kl_M) / n_observed_M
+
+    def window_errors(self, x_MBTF: Tensor, observed_MBTF: Tensor) -> Tensor:
+        """Each window's negative ELBO per observed value, in nats, from the latent mean.
+
+        Above that of a perfect reconstruction at the prior, as `NegativeElbo` is. The
+        observation variance is no way out: it is learned from normal windows alone.
+        """
+        mean_MBL, log_variance_MBL = self.posterior(x_MBTF)
+        precision_M11F = torch.exp(-self._log_variance().detach())[:, None, None]
+        squared_MBTF = (network_input(x_MBTF) - self.decode(mean_MBL)).square()
+        kl_MB = _kl_to_prior(mean_MBL, log_variance_MBL)
+        n_observed_MB = observed_MBTF.sum(dim=(2, 3)).clamp(min=1.0)
+        nll_MB = per_observed(0.5 * squared_MBTF * precision_M11F, observed_MBTF)
+        return nll_MB + kl_MB / n_observed_MB
 
     def newest(self, x_BTF: Tensor) -> Tensor:
         """See `Network.newest`; from the latent mean, and only that row is decoded."""

@@ -38,7 +38,8 @@ Found: TypeAlias = dict[tuple[int, int], list[FloatArray]]
 ENSEMBLE = "+".join(FAMILIES)
 RESIDUAL = [(families, "residual") for families in (*FAMILIES, ENSEMBLE)]
 NATS = [(family, way) for family in VARIATIONAL for way in ("elbo", "reconstruction")]
-each_detector = pytest.mark.parametrize(("families", "way"), [*RESIDUAL, *NATS])
+LABELLED = [("ae", "labelled"), (ENSEMBLE, "labelled")]
+each_detector = pytest.mark.parametrize(("families", "way"), [*RESIDUAL, *LABELLED, *NATS])
 # Wide and narrow, long and short, even and odd; of the first two, layers are narrow enough
 # for PyTorch's own product.
 SHAPES = [(2, 1), (5, 3), (8, 3), (13, 5), (16, 8), (9, 11), (32, 8), (64, 2), (3, 40)]
@@ -57,9 +58,18 @@ def detector(
     statistics = tuple(
         Statistic(kind, span, scale_F, typical_F, 2.0) for kind, span in kinds
     )
+    signatures = (
+        builders.signature("offset", 0.1, scale_F, n_kinds=3),
+        builders.signature("size", -0.1, scale_F, n_kinds=3),
+    )
     scoring = (
-        ResidualScoring(scale_F / np.float32(2), np.full(n_sensors, True), statistics)
-        if way == "residual"
+        ResidualScoring(
+            scale_F / np.float32(2),
+            np.full(n_sensors, True),
+            statistics,
+            signatures if way == "labelled" else (),
+        )
+        if way in ("residual", "labelled")
         else ElboScoring(has_kl=way == "elbo", limit=3.0)
     )
     scaler = Scaler.fit(waves(500, n_sensors))

@@ -1,0 +1,1 @@
+"""What operators' verdicts teach a detector, beside what its history does."""
