@@ -27,6 +27,8 @@ class Feedback(msgspec.Struct, frozen=True):
     who: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     when: Annotated[str, msgspec.Meta(max_length=64)]
     """ISO 8601; without an offset it is UTC."""
+    note: Annotated[str, msgspec.Meta(max_length=1_000)] | None = None
+    """What it was, in words: for people, not for training."""
     schema: Literal["feedback/1"] = SCHEMA
 
     @property

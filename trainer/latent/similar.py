@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from pipeline.alert import Alert, decode
 from pipeline.errors import InputError
+from pipeline.feedback import decode as decode_feedback
 from pipeline.times import parse_iso_s
 from trainer.history import printable
 
@@ -19,14 +19,6 @@ SENSOR_WEIGHT = 2 / 3
 """Of the sensors to blame; the rest is the latent vectors'. On ten faults of the Tennessee
 Eastman process sensors tell more than vectors do: see the README."""
 MAX_LINE_BYTES = 2**20
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What somebody said of an incident. Other fields are left alone."""
-
-    incident_id: str
-    verdict: str
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +120,8 @@ def find_similar(
     Args:
         archive: alert records, one a line, as they come from the alert topic.
         incident_id: or its first characters; None: the incident that opened last.
-        feedback: verdicts, one JSON object a line with `incident_id` and `verdict`; of an
-            incident the last one counts.
+        feedback: verdicts, one JSON object a line, see `pipeline.feedback`; of an incident
+            the latest one counts.
         n: at most so many.
 
     Returns:
@@ -165,17 +157,17 @@ def read_verdicts(feedback: Path) -> dict[str, str]:
     Raises:
         InputError: it cannot be read, or a line is no verdict.
     """
-    verdicts: dict[str, str] = {}
+    latest: dict[str, tuple[float, str]] = {}
     for number, line in _lines(feedback):
         try:
-            said = msgspec.json.decode(line, type=Verdict)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{feedback}: line {number}: expected an incident_id and a verdict: {error}"
-            ) from error
+            said, when_s = decode_feedback(line)
+        except InputError as error:
+            raise InputError(f"{feedback}: line {number}: {error}") from error
         note = f": {said.note}" if said.note else ""
-        verdicts[said.incident_id] = said.verdict + note
-    return verdicts
+        before_s, _ = latest.get(said.incident_id, (-math.inf, ""))
+        if when_s >= before_s:
+            latest[said.incident_id] = (when_s, said.word + note)
+    return {name: words for name, (_, words) in latest.items()}
 
 
 def as_json(query: Alert, similar: list[Similar]) -> str:

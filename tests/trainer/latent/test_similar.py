@@ -64,8 +64,10 @@ def test_the_most_alike_comes_first_with_its_verdict(
     )
     feedback = tmp_path / "feedback.jsonl"
     feedback.write_text(
-        '{"incident_id": "pump-7-1", "verdict": "false", "who": "ann"}\n'
-        '{"incident_id": "pump-7-1", "verdict": "true", "note": "bearing", "when": 1}\n'
+        '{"incident_id": "pump-7-1", "verdict": "true", "note": "bearing", "who": "ann",'
+        ' "when": "2026-03-12T10:00:00Z"}\n'
+        '{"incident_id": "pump-7-1", "verdict": "false", "who": "bob",'
+        ' "when": "2026-03-12T09:00:00Z"}\n'
     )
 
     similar = found(run_trainer, str(path), "--feedback", str(feedback))
@@ -177,10 +179,10 @@ def test_what_cannot_be_used_is_told_in_one_line(
 
 def test_a_line_that_is_no_verdict_is_told(run_trainer: Command, tmp_path: Path) -> None:
     feedback = tmp_path / "feedback.jsonl"
-    feedback.write_text('{"incident_id": "a", "verdict": "true"}\n{"verdict": 1}\n')
+    feedback.write_text('\n{"incident_id": "a", "verdict": "true"}\n')
     path = archive(tmp_path, alert(1), alert(2))
 
     done = run_trainer("similar", str(path), "--feedback", str(feedback))
 
     assert done.returncode == 2
-    assert "feedback.jsonl: line 2: expected an incident_id and a verdict" in done.stderr
+    assert "feedback.jsonl: line 2: expected a record of 'feedback/1'" in done.stderr
