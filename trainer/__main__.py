@@ -10,6 +10,7 @@ import typer
 from pipeline.__main__ import exit_with_one_line
 from pipeline.errors import InputError
 from trainer.latent.command import embed, similar
+from trainer.tuning.command import tune
 
 app = typer.Typer(
     name="trainer",
@@ -22,8 +23,9 @@ app = typer.Typer(
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(context: typer.Context) -> None:
     """Fits detectors on historical sensor readings."""
+    context.obj = os.environ
 
 
 @app.command()
@@ -146,6 +148,7 @@ def evaluate(
 
 app.command()(embed)
 app.command()(similar)
+app.command()(tune)
 
 
 def main() -> None:

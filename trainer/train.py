@@ -82,7 +82,7 @@ def train(
     history, folds = prepared.history, prepared.folds
     networks, losses = fit_families(families, folds, settings, device, on_progress, ranks)
     ranks.part()
-    scoring, scores, share_explained = _scored(networks, prepared, settings, device)
+    scoring, scores, share_explained = scored(networks, prepared, settings, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
     calibration = calibrate(scores, rule, settings.false_alarms_per_day)
     if history.n_beyond:
@@ -146,13 +146,20 @@ def _begun(
     return ranks.device(settings.device), prepare(history, settings)
 
 
-def _scored(
+def scored(
     networks: tuple[Network, ...],
     prepared: Prepared,
     settings: TrainerSettings,
     device: torch.device,
 ) -> tuple[Scoring, HeldOutScores, float]:
-    """How to score, what it says of the held-out windows, and what networks explain."""
+    """How to score, what it says of the held-out windows, and what networks explain.
+
+    Args:
+        networks: fitted on the folds, on `device`.
+        prepared: what they were fitted on.
+        settings: of the score.
+        device: where to compute.
+    """
     folds = prepared.folds
     rows = held_out_rows(networks, folds, device)
     by_residual = fit_residual_scoring(
