@@ -60,9 +60,9 @@ class Summary:
             f"sensor, {SIZES[0]:g} to {SIZES[1]:g} of its standard deviations in size: the "
             "same ones for each trial. The criterion is the average precision of the "
             "scores: 1 if all faulty readings have higher scores than those before their "
-            "faults. It is taken for each kind of fault, and their mean counts. Small faults and single "
-            "spikes are hard to find, so that values far below 1 are usual: what counts "
-            "is the difference between trials."
+            "faults. It is taken for each kind of fault, and their mean counts. Small "
+            "faults and single spikes are hard to find, so that values far below 1 are "
+            "usual: what counts is the difference between trials."
         )
 
     def test_part(self) -> str:
