@@ -13,6 +13,7 @@ from trainer.compress.command import compress, decompress
 from trainer.denoise.command import denoise
 from trainer.latent.command import embed, similar
 from trainer.synthetic.command import sample
+from trainer.tuning.command import tune
 
 app = typer.Typer(
     name="trainer",
@@ -25,8 +26,9 @@ app = typer.Typer(
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(context: typer.Context) -> None:
     """Fits detectors on historical sensor readings."""
+    context.obj = os.environ
 
 
 @app.command()
@@ -190,6 +192,7 @@ app.command()(compress)
 app.command()(decompress)
 app.command()(denoise)
 app.command()(sample)
+app.command()(tune)
 
 
 def main() -> None:

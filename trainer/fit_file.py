@@ -137,6 +137,15 @@ def _model(name: str | None, settings: TrainerSettings) -> str:
     if name is None:
         # What measured best; scores of whole windows are made by a VAE.
         return ENSEMBLE if settings.score == "residual" else "vae"
+    return check_model(name)
+
+
+def check_model(name: str) -> str:
+    """The same name, of a model that there is.
+
+    Raises:
+        InputError: there is none of that name.
+    """
     names = [ENSEMBLE, *FAMILIES]
     if name not in names:
         raise InputError(f"--model {name}: expected one of {', '.join(names)}")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +131,34 @@ def _joints(stretch_N: IntArray | None, order_N: IntArray) -> IntArray:
     if stretch_N is None:
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero(np.diff(stretch_N[order_N])) + 1
+
+
+def without_end(history: History, share: float) -> History:
+    """Leave out the last readings of each unit, as if they had not been made.
+
+    Args:
+        history: N readings.
+        share: of each unit's readings, 0 or more and below 1.
+    """
+    if not share:
+        return history
+    n_U = np.diff(history.begin_U)
+    n_kept_U = n_U - np.floor(n_U * share).astype(np.int64)
+    rank_N = np.arange(len(history)) - np.repeat(history.begin_U[:-1], n_U)
+    kept_N = rank_N < np.repeat(n_kept_U, n_U)
+    is_joint_N = np.zeros(len(history), dtype=np.bool_)
+    is_joint_N[history.joint_J] = True
+    n_out = int((~kept_N).sum())
+    told = f"test part, the last {100 * share:.3g} % of each unit: {n_out:,} rows"
+    return replace(
+        history,
+        time_s_N=history.time_s_N[kept_N],
+        values_NF=history.values_NF[kept_N],
+        label_N=history.label_N[kept_N],
+        begin_U=np.concatenate([[0], np.cumsum(n_kept_U)]),
+        joint_J=np.flatnonzero(is_joint_N[kept_N]),
+        notes=[*history.notes, told],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import InputError
 from pipeline.table import as_table, check_names
 from pipeline.table_file import TableFile, open_table
-from trainer.history import History, as_history
+from trainer.history import History, as_history, without_end
 from trainer.long_history import KeptRows, read_kept
 from trainer.settings import TrainerSettings
 from trainer.split import held_out_share, is_long
@@ -27,7 +27,8 @@ time there is at most one."""
 def read_history(path: Path, settings: TrainerSettings) -> History:
     """Read a CSV or Parquet table as history.
 
-    Of one that is too long, as many readings as are allowed, in stretches all over it.
+    Of one that is too long, as many readings as are allowed, in stretches all over it. The
+    test part, `settings.test_share`, is left out.
 
     Raises:
         InputError: the file is no such table, or none of its sensors has a value. Or it is
@@ -45,7 +46,8 @@ def read_history(path: Path, settings: TrainerSettings) -> History:
         kept = read_kept(
             file, n_kept, min_length, settings.seed, lambda n_U: is_long(n_U, share, length)
         )
-    return _whole(file) if kept is None else _part(path, kept)
+    history = _whole(file) if kept is None else _part(path, kept)
+    return without_end(history, settings.test_share)
 
 
 def readings_by_rule(n_columns: int) -> int:

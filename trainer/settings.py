@@ -27,6 +27,10 @@ class TrainerSettings(SourcedSettings):
     stretches from all over it. Empty: by rule, as many as take less than 2 GiB, 0.9 million
     of 8 sensors and fewer of more, down to 100,000."""
 
+    test_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each unit's readings, its end, that is left out to be measured on: nothing
+    is learned from it. What `trainer tune` left out is left out again by this."""
+
     window: int = Field(default=32, ge=2, le=4096)
     """T, readings in a window."""
 

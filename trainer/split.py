@@ -36,6 +36,9 @@ class Fold:
 
     training: Windows
     held_out: HeldOut
+    span_S2: IntArray
+    """Readings [first, last) that are held out of each unit that is long enough. Those with
+    a label among them are in no window of the fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,10 @@ class Folds:
         return replace(
             self,
             folds=[
-                Fold(
-                    replace(fold.training, flat_MF=values_NF),
-                    fold.held_out._replace(
+                replace(
+                    fold,
+                    training=replace(fold.training, flat_MF=values_NF),
+                    held_out=fold.held_out._replace(
                         windows=replace(fold.held_out.windows, flat_MF=values_NF)
                     ),
                 )
@@ -137,12 +141,13 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
     folds: list[Fold] = []
     n_series = 0
     for number in range(n_folds):
-        training, held_out, units = [], [], []
+        training, held_out, units, held_spans = [], [], [], []
         for unit in np.flatnonzero(is_long_U).tolist():
             begin, end = bounds_U2[unit].tolist()
             kept_of_unit = kept_K[slice(*kept_U2[unit])]
             first, last = _held_out_span(kept_of_unit, number, n_folds, share)
             spans = ((begin, first), (last, end))
+            held_spans.append((first, last))
             training += [clean_starts(a, b, length, stride, is_clean_B) for a, b in spans]
             held_out.append(clean_starts(first, last, length, 1, is_clean_B))
             units.append(np.full(len(held_out[-1]), unit))
@@ -157,6 +162,7 @@ def _cut(history: History, length: int, stride: int, n_folds: int, share: float)
             Fold(
                 Windows(history.values_NF, joined(training), length),
                 HeldOut(windows, series_B, unit_B, time_s_B),
+                np.array(held_spans, dtype=np.int64).reshape(-1, 2),
             )
         )
     parts = [part for fold in folds for part in (fold.training, fold.held_out.windows)]

@@ -89,7 +89,7 @@ def train(
         families, folds, settings, device, on_progress, ranks, prepared.labels
     )
     ranks.part()
-    scoring, scores, share_explained = _scored(networks, prepared, settings, device)
+    scoring, scores, share_explained = scored(networks, prepared, settings, device)
     rule = IncidentRule(*parse_trigger(settings.trigger), settings.recovery)
     calibration = calibrate(scores, rule, settings.false_alarms_per_day)
     if history.n_beyond:
@@ -165,13 +165,20 @@ def _begun(
     return ranks.device(settings.device), prepare(history, settings)
 
 
-def _scored(
+def scored(
     networks: tuple[Network, ...],
     prepared: Prepared,
     settings: TrainerSettings,
     device: torch.device,
 ) -> tuple[Scoring, HeldOutScores, float]:
-    """How to score, what it says of the held-out windows, and what networks explain."""
+    """How to score, what it says of the held-out windows, and what networks explain.
+
+    Args:
+        networks: fitted on the folds, on `device`.
+        prepared: what they were fitted on.
+        settings: of the score.
+        device: where to compute.
+    """
     folds = prepared.folds
     rows = held_out_rows(networks, folds, device)
     by_residual = fit_residual_scoring(

@@ -1,12 +1,14 @@
 """History: readings sorted into one series per unit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from trainer.history import History, listed, shortened
+from tests import builders
+from trainer.history import History, listed, shortened, without_end
 from trainer.read_history import read_history
 from trainer.settings import TrainerSettings
 
@@ -109,3 +111,25 @@ def test_missing_values_stay_missing(tmp_path: Path) -> None:
     history = read(tmp_path, "time,p,q\n1,1,\n2,,2\n")
 
     assert np.isnan(history.values_NF).tolist() == [[False, True], [True, False]]
+
+
+def test_the_test_part_is_the_end_of_each_unit() -> None:
+    values_NF = np.arange(30, dtype=np.float32)[:, None]
+    history = replace(
+        builders.history(values_NF, [20, 10], labelled=[19, 25]),
+        joint_J=np.array([5, 18, 23]),
+    )
+
+    kept = without_end(history, 0.25)
+
+    assert kept.values_NF[:, 0].tolist() == [*range(15), *range(20, 28)]
+    assert kept.begin_U.tolist() == [0, 15, 23]
+    assert np.flatnonzero(kept.label_N).tolist() == [20]
+    assert kept.joint_J.tolist() == [5, 18]
+    assert "test part, the last 25 % of each unit: 7 rows" in kept.notes
+
+
+def test_without_a_test_part_a_history_stays_as_it_is() -> None:
+    history = builders.history(np.ones((5, 1), dtype=np.float32))
+
+    assert without_end(history, 0.0) is history

@@ -1,0 +1,1 @@
+"""`trainer tune`: a search for the settings that suit a history."""
