@@ -55,18 +55,19 @@ class Scaling:
         return self._line_of.get(unit, POOLED)
 
     def scaled(self, values_NF: FloatArray, line_N: IntArray | int = POOLED) -> FloatArray:
-        """Readings as the networks see them, shape (N, F). NaN where missing.
+        """Readings as the networks see them, in the same shape. NaN where missing.
 
         Args:
-            values_NF: in the sensors' own units, NaN where missing.
+            values_NF: in the sensors' own units, NaN where missing. Axes before the last
+                may be any.
             line_N: of each reading's unit, or of the unit of all of them.
         """
         mean, scale, values = self._mean_LF[line_N], self._scale_LF[line_N], values_NF
         if mean.ndim == 1:
             # Some rows as one: numpy is slow over a short last axis.
-            n_rows, n_sensors = values_NF.shape
-            n_wide = math.gcd(n_rows, MAX_WIDE_ROWS)
-            values = values_NF.reshape(n_rows // n_wide, n_wide * n_sensors)
+            n_sensors = values_NF.shape[-1]
+            n_wide = math.gcd(math.prod(values_NF.shape[:-1]), MAX_WIDE_ROWS)
+            values = values_NF.reshape(-1, n_wide * n_sensors)
             mean, scale = np.concatenate([mean] * n_wide), np.concatenate([scale] * n_wide)
         # What overflows is cut.
         with np.errstate(over="ignore"):
