@@ -13,11 +13,10 @@ import torch
 from pipeline.detector.artifact import LoadedDetector, save
 from pipeline.detector.detector import Detector
 from pipeline.detector.families import FAMILIES, build_network
-from pipeline.detector.manifest import (
-    SCHEMA,
+from pipeline.detector.manifest import SCHEMA, Manifest
+from pipeline.detector.manifest_parts import (
     FilePart,
     IncidentPart,
-    Manifest,
     NetworkPart,
     ThresholdPart,
     TrainingPart,

@@ -4,12 +4,11 @@ import numpy as np
 
 from pipeline.detector.detector import Detector
 from pipeline.detector.elbo import ElboScoring
-from pipeline.detector.manifest import (
-    SCHEMA,
+from pipeline.detector.manifest import SCHEMA, Manifest
+from pipeline.detector.manifest_parts import (
     ElboPart,
     FilePart,
     IncidentPart,
-    Manifest,
     NetworkPart,
     ResidualPart,
     ScalerPart,

@@ -13,7 +13,7 @@ from rich.progress import (
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
-from pipeline.detector.manifest import ScalerPart
+from pipeline.detector.manifest_parts import ScalerPart
 from pipeline.detector.residual import ResidualScoring
 from trainer.calibrate import MIN_EXPECTED
 from trainer.history import listed

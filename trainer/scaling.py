@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detector.manifest import MAX_UNITS
+from pipeline.detector.manifest_parts import MAX_UNITS
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
 from pipeline.records import BoolArray, FloatArray, IntArray, group_starts

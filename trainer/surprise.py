@@ -6,12 +6,8 @@ import numpy as np
 from scipy import stats
 
 from pipeline.detector.elbo import ElboScoring
-from pipeline.detector.residual import (
-    Kind,
-    Residuals,
-    ResidualScoring,
-    Statistic,
-)
+from pipeline.detector.residual import Kind, ResidualScoring, Statistic
+from pipeline.detector.residual_sums import Residuals
 from pipeline.records import BoolArray, FloatArray, IntArray
 from trainer.held_out import Rows
 

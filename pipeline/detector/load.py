@@ -25,7 +25,8 @@ from pipeline.detector.files import (
     check_there,
     read_file,
 )
-from pipeline.detector.manifest import ElboPart, FilePart, Manifest
+from pipeline.detector.manifest import Manifest
+from pipeline.detector.manifest_parts import ElboPart, FilePart
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scoring import Scoring
 from pipeline.detector.signature import Signature

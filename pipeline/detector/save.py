@@ -22,7 +22,8 @@ from pipeline.detector.files import (
     read_file,
 )
 from pipeline.detector.load import LoadedDetector, load, load_reference, load_whole
-from pipeline.detector.manifest import FilePart, Manifest
+from pipeline.detector.manifest import Manifest
+from pipeline.detector.manifest_parts import FilePart
 from pipeline.detector.replace import remove_detector, replace_folder
 from pipeline.errors import DetectorError, InputError, one_line
 from pipeline.records import FloatArray

@@ -1,14 +1,12 @@
 """What labelled anomalies have in common, and how far a window resembles it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from pipeline.detector.residual_sums import Residuals
 from pipeline.records import BoolArray, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from pipeline.detector.residual import Residuals
 
 CLIP = 6.0
 """Of a feature, in normal standard deviations: no sensor alone makes a resemblance."""
@@ -47,7 +45,7 @@ class Signature:
     """By how much of itself a score grows with each standard deviation, about. Negative
     for what is to be silenced."""
 
-    def features(self, residuals: "Residuals", at: IntArray | slice) -> FloatArray:
+    def features(self, residuals: Residuals, at: IntArray | slice) -> FloatArray:
         """Of these positions, shape (B, F). Of a unit's first `span` - 1 of no meaning."""
         if self.feature == "offset":
             feature_BF = residuals.sums.mean(self.span, at) / self.scale_F

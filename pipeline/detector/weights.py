@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.detector.detector import Detector, as_float32
 from pipeline.detector.families import build_network
-from pipeline.detector.manifest import Manifest, NetworkPart
+from pipeline.detector.manifest import Manifest
+from pipeline.detector.manifest_parts import NetworkPart
 from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling

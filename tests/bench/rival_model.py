@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 
 from pipeline.detector.artifact import load
-from pipeline.detector.residual import ResidualScoring, huber
+from pipeline.detector.residual import ResidualScoring
+from pipeline.detector.residual_sums import huber
 
 Array = npt.NDArray[np.float32]
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.detector.elbo import ElboScoring
-from pipeline.detector.residual import Residuals, Statistic
+from pipeline.detector.residual import Statistic
+from pipeline.detector.residual_sums import Residuals
 from pipeline.records import FloatArray
 from tests.trainer.residuals import fitted, normal, rows
 from trainer.surprise import fit_elbo_scoring, margin, prediction_limit

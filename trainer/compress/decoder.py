@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.detector.detector import Detector
 from pipeline.detector.families import FAMILIES, build_network
-from pipeline.detector.manifest import NetworkPart
+from pipeline.detector.manifest_parts import NetworkPart
 from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaling import POOLED
 from pipeline.records import FloatArray, IntArray

@@ -12,7 +12,7 @@ from typing import IO, Annotated
 
 import msgspec
 
-from pipeline.detector.manifest import NetworkPart
+from pipeline.detector.manifest_parts import NetworkPart
 from pipeline.errors import InputError
 from trainer.compress.coding import Series
 from trainer.compress.columns import Column

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.detector.residual import Residuals, ResidualScoring
+from pipeline.detector.residual import ResidualScoring
+from pipeline.detector.residual_sums import Residuals
 from pipeline.detector.signature import Feature, Signature
 from pipeline.records import FloatArray
 from trainer.held_out import Rows

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.detector import replace
 from pipeline.detector.artifact import load
-from pipeline.detector.manifest import ElboPart, ScalerPart
+from pipeline.detector.manifest_parts import ElboPart, ScalerPart
 from pipeline.errors import DetectorError, InputError
 from tests.builders import saved_detector as write
 

@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.detector import residual
-from pipeline.detector.residual import (
-    HUBER_KNEE,
-    Kind,
-    Residuals,
-    ResidualScoring,
-    Statistic,
-    TrailingSums,
-    huber,
-)
+from pipeline.detector.residual import Kind, ResidualScoring, Statistic
+from pipeline.detector.residual_sums import HUBER_KNEE, Residuals, TrailingSums, huber
 from pipeline.records import FloatArray
 from tests.builders import residual_scoring
 

@@ -1,0 +1,156 @@
+"""The parts of a detector's manifest, each with its bounds."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+MAX_CURVE = 256
+MAX_UNITS = 200_000
+"""With a scaler of their own."""
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+# They become float32: smaller ones would be 0 and be divided by, larger ones infinite.
+Divisor = Annotated[
+    float, msgspec.Meta(ge=1.1754943508222875e-38, le=3.4028234663852886e38)
+]
+
+
+class NetworkPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Networks of one family, and their sizes."""
+
+    family: str
+    window: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    latent: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    members: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+
+
+class StatisticPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One statistic of the residuals, see `Statistic`. Per scored sensor, in order."""
+
+    kind: Literal["burst", "shift"]
+    span: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    scale: list[Divisor]
+    typical: list[Annotated[float, msgspec.Meta(ge=0)]]
+    limit: Divisor
+
+
+Finite = Annotated[float, msgspec.Meta(ge=-3.4028234663852886e38, le=3.4028234663852886e38)]
+
+
+class SignaturePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What labelled events have in common, see `Signature`. Per scored sensor, in order."""
+
+    feature: Literal["offset", "size"]
+    span: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    scale: list[Divisor]
+    center: list[Finite]
+    directions: Annotated[list[list[Finite]], msgspec.Meta(min_length=1, max_length=16)]
+    usual: Finite
+    spread: Divisor
+    weight: Annotated[float, msgspec.Meta(ge=-1, le=1)]
+
+
+class ResidualPart(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="residual",
+    tag_field="by",
+):
+    """Scores by residuals, see `ResidualScoring`. Per sensor, in the order of `sensors`."""
+
+    trust: list[Annotated[float, msgspec.Meta(ge=0, le=1)]]
+    scored: list[bool]
+    statistics: Annotated[list[StatisticPart], msgspec.Meta(min_length=1, max_length=32)]
+    signatures: Annotated[list[SignaturePart], msgspec.Meta(max_length=4)] = []
+    """Left out where no labels were learned from."""
+
+
+class ElboPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="elbo", tag_field="by"
+):
+    """Scores by a VAE's ELBO, or by its reconstruction probability, see `ElboScoring`."""
+
+    has_kl: bool
+    limit: Divisor
+
+
+class ScalerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How readings are scaled. Per sensor, in the order of `sensors`."""
+
+    kind: Literal["pooled", "per unit"]
+    """Whether units share one scaler."""
+    gain: float
+    """By how much units' own scalers foretell held-out readings better: nats a value."""
+    mean: list[float]
+    """Of all units pooled: for units that have no scaler of their own."""
+    scale: list[Divisor]
+    units: Annotated[list[str], msgspec.Meta(max_length=MAX_UNITS)]
+    """Those with their own, which stand beside the weights in this order."""
+
+
+class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When scores become an incident, and when it ends."""
+
+    trigger: tuple[Positive, Annotated[int, msgspec.Meta(ge=1, le=64)]]
+    """(k, n): k of the last n scores at or above 1.0 open an incident."""
+    recovery: Positive
+    """m: that many scores in a row below 0.85 close it."""
+
+
+class ThresholdPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Where 1.0 lies, and what that was measured to mean."""
+
+    value: Divisor
+    """In what the scoring gives."""
+    method: str
+    asked_false_alarms_per_unit_day: float
+    observed_false_alarms: int
+    """Incidents in the calibration part at this threshold."""
+    calibration_unit_days: float
+    """Length of the calibration part, summed over units."""
+    expected_false_alarms_per_unit_day: float
+    at_most_false_alarms_per_unit_day: float | None
+    """Upper end of the rate's one-sided 95 % Poisson interval; None if unknown."""
+    limited_by: Literal["", "history", "max_readings", "scores"]
+    """Why the rate asked for is not promised: too short a history to show it, or too short
+    what `max_readings` left of it, or scores that make no more incidents before these melt
+    into one. Empty where it is promised."""
+    score_counts: Annotated[list[int], msgspec.Meta(max_length=MAX_CURVE)] = []
+    """Of the calibration part, windows by score; see `trainer.score_bins`."""
+
+
+class TrainingPart(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What it was trained on, and how."""
+
+    first_time: str
+    last_time: str
+    n_units: int
+    n_rows: int
+    data_digest: str
+    """SHA-256 over the sensors' names and the rows that were used."""
+    n_windows: dict[str, int]
+    """Training windows of a member on average, and held-out ones of all members."""
+    n_steps: int
+    losses: dict[str, float]
+    """Mean training loss at the end, by family."""
+    explained: float
+    """Share of the held-out variance of the scored sensors that reconstructions explain."""
+    seed: int
+    settings: dict[str, Any]
+    left_out: list[str]
+    loss_curves: dict[str, Annotated[list[float], msgspec.Meta(max_length=MAX_CURVE)]] = {}
+    """Mean training loss by family, of equal parts of the training, in their order."""
+
+
+class FilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file beside the manifest."""
+
+    file: str
+    sha256: str
