@@ -1,6 +1,6 @@
 """A file of readings of any length, piece by piece through the worker's own windows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +60,7 @@ class DataStream:
         """Those that have come, in that order."""
         self.n_late = 0
         self._notes: dict[str, None] = {}
+        self._line_U: IntArray = np.empty(0, dtype=np.int64)
 
     @property
     def notes(self) -> list[str]:
@@ -82,6 +83,7 @@ class DataStream:
         detector = self._loaded.detector
         windows = SlidingWindows(detector.window, len(self._sensors))
         row_of: dict[str, int] = {}
+        text = set(self._sensors)
         has_value, n_windows, n_U = False, 0, np.zeros(0, dtype=np.int64)
         begin = 0
         for rows in self._file.pieces(self._names, self._as_text):
@@ -89,6 +91,7 @@ class DataStream:
                 continue
             table = as_table(self._file.path, rows, begin + np.arange(len(rows)))
             self._notes.update(dict.fromkeys(table.notes))
+            text.difference_update(table.sensors)
             rows_U = np.array([row_of.setdefault(u, len(row_of)) for u in table.units])
             unit_N = rows_U[table.unit_N]
             self.units += list(row_of)[len(self.units) :]
@@ -103,14 +106,16 @@ class DataStream:
             yield Piece(readings, unit_N, table.label_N, live, self._lines(live.row_B))
             begin += len(rows)
             on_progress(begin / max(self.n_rows, 1))
-        check_whole(self._file.path, detector.window, has_value, n_windows, n_U)
+        check_whole(self._file.path, text, detector.window, has_value, n_windows, n_U)
 
     def _lines(self, row_B: IntArray) -> IntArray | None:
         scaling = self._loaded.detector.scaling
         if not scaling.units:
             return None
-        line_U = np.array([scaling.line(unit) for unit in self.units], dtype=np.int64)
-        return np.asarray(line_U[row_B])
+        new = self.units[len(self._line_U) :]
+        lines = np.array([scaling.line(unit) for unit in new], dtype=np.int64)
+        self._line_U = np.concatenate([self._line_U, lines])
+        return np.asarray(self._line_U[row_B])
 
     def _readings(self, table: Table, begin: int) -> Readings:
         units = [table.units[number] for number in table.unit_N.tolist()]
@@ -129,12 +134,18 @@ def check_sensors(file: TableFile, sensors: Sequence[str]) -> None:
 
 
 def check_whole(
-    path: Path, length: int, has_value: bool, n_windows: int, n_U: IntArray
+    path: Path,
+    text: Collection[str],
+    length: int,
+    has_value: bool,
+    n_windows: int,
+    n_U: IntArray,
 ) -> None:
     """Raise InputError if what was read of a file is of no use to a detector.
 
     Args:
         path: of the file.
+        text: the detector's sensors that are no numbers anywhere in it.
         length: T, readings in a window.
         has_value: whether one of the detector's sensors has one.
         n_windows: how many there were.
@@ -142,6 +153,11 @@ def check_whole(
     """
     if not len(n_U):
         raise InputError(f"{path}: expected rows, found none below the header")
+    if text:
+        raise InputError(
+            f"{path}: expected numbers of the detector's sensors, got nothing but text in "
+            f"{listed(sorted(text))}"
+        )
     if not has_value:
         raise InputError(f"{path}: none of the detector's sensors has a value in any row")
     if not n_windows:

@@ -47,7 +47,7 @@ def evaluate_file(
         InputError: an input cannot be used, or `page` cannot be written.
     """
     if page is not None:
-        check_writable(page, [data], option="--page")
+        check_writable(page, [data, detector], option="--page")
     loaded = artifact.load(detector)
     reference_BTF = artifact.load_reference(detector, loaded)
     scorer = Scorer(loaded.detector, choose_device(device))

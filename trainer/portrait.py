@@ -180,12 +180,15 @@ class PortraitBuilder:
         return np.full(n, self._detector.scaling.line(unit))
 
 
-def portrait_of_golden(loaded: LoadedDetector, golden_NF: FloatArray) -> Portrait:
-    """Where there is no data: of the stretch of its history that the detector keeps.
+def portrait_of_history(
+    loaded: LoadedDetector, golden_NF: FloatArray, whole_BTF: FloatArray | None
+) -> Portrait:
+    """Where there is no data: of what the detector keeps of its history.
 
     Args:
         loaded: the detector.
-        golden_NF: its golden readings.
+        golden_NF: its golden readings, the stretch around the highest held-out score.
+        whole_BTF: scaled training windows, each looked at by itself; None: there are none.
     """
     detector = loaded.detector
     scores = detector.score_series(golden_NF)
@@ -201,5 +204,23 @@ def portrait_of_golden(loaded: LoadedDetector, golden_NF: FloatArray) -> Portrai
             np.zeros(n_windows, dtype=np.bool_),
         )
     )
-    # The stretch is that around the highest score: half of it is far from usual.
-    return builder.portrait(usual_quantile=0.0)
+    if whole_BTF is None:
+        # Half of the stretch is far from usual.
+        return builder.portrait(usual_quantile=0.0)
+    n_windows, length, n_sensors = whole_BTF.shape
+    flat_MF = detector.scaling.unscaled(whole_BTF.reshape(-1, n_sensors))
+    windows = Windows(flat_MF, length * np.arange(n_windows), length)
+    alone = detector.score(
+        detector.measure(windows), np.arange(n_windows), n_windows, detector.memory()
+    )
+    builder.add(
+        ScoredWindows(
+            "",
+            windows,
+            np.full(n_windows, np.nan),
+            alone.score_B,
+            alone.contribution_BF,
+            np.zeros(n_windows, dtype=np.bool_),
+        )
+    )
+    return builder.portrait()

@@ -127,6 +127,9 @@ def review(
         InputError: sensors of the detector are missing, or every unit is too short.
     """
     check_sensors(loaded, table, path)
+    of_detector = [table.sensors.index(sensor) for sensor in loaded.detector.sensors]
+    if np.isnan(table.values_NF[:, of_detector]).all():
+        raise InputError(f"{path}: none of the detector's sensors has a value in any row")
     recording = Recording(table, loaded.detector.sensors)
     n_late = len(table) - len(recording)
     late = (

@@ -12,7 +12,7 @@ from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from trainer.incidents import read_alerts
 from trainer.page import render, render_alone
-from trainer.portrait import portrait_of_golden
+from trainer.portrait import portrait_of_history
 from trainer.report import Report, review
 
 
@@ -39,7 +39,7 @@ def write_report(
         InputError: an input cannot be used, or `out` cannot be written. Nothing is then
             left behind, and a page that was there still is.
     """
-    inputs = [path for path in (data, alerts) if path is not None]
+    inputs = [path for path in (detector, data, alerts) if path is not None]
     check_writable(out, inputs)
     loaded = artifact.load(detector)
     scorer = Scorer(loaded.detector, choose_device(device))
@@ -47,7 +47,9 @@ def write_report(
         if alerts is not None:
             raise InputError("--alerts: expected the data that they are of before it")
         golden_NF = artifact.load_golden(detector, loaded)
-        page, said = render_alone(loaded, portrait_of_golden(loaded, golden_NF)), []
+        whole_BTF = artifact.load_whole(detector, loaded)
+        portrait = portrait_of_history(loaded, golden_NF, whole_BTF)
+        page, said = render_alone(loaded, portrait), []
     else:
         log = None if alerts is None else read_alerts(alerts, loaded.digest)
         report = review(data, read_table(data), loaded, scorer, log, on_progress)
@@ -67,7 +69,7 @@ def _summary(report: Report) -> list[str]:
 
 
 def check_writable(out: Path, inputs: Sequence[Path], option: str = "--out") -> None:
-    """Raise InputError if `out` is a folder, one of the inputs, or nowhere to write.
+    """Raise InputError if `out` is a folder, an input or in one, or nowhere to write.
 
     `option` is what the user gave it by, for messages.
     """
@@ -76,6 +78,13 @@ def check_writable(out: Path, inputs: Sequence[Path], option: str = "--out") -> 
             raise InputError(f"{option} {out}: expected a file to write, it is a folder")
         if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
             raise InputError(f"{option} {out}: it would replace what it is made from")
+        is_there = out.parent.is_dir()
+        detectors = [path for path in inputs if (path / artifact.MANIFEST).is_file()]
+        if is_there and any(out.parent.samefile(path) for path in detectors):
+            raise InputError(
+                f"{option} {out}: a detector's folder holds nothing but the detector; "
+                "write it elsewhere"
+            )
     except OSError as error:
         raise InputError(f"{option} {out}: cannot be written: {error.strerror}") from error
     folder = out.parent

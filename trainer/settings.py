@@ -76,7 +76,7 @@ class TrainerSettings(SourcedSettings):
     learning_rate: float = Field(default=2e-3, gt=0)
     """Largest step size of Adam."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)
     """The same seed, history and machine give the same detector."""
 
     false_alarms_per_day: float = Field(default=1.0, gt=0)

@@ -110,6 +110,19 @@ def test_what_gives_no_window_is_refused(
         list(DataStream(path, artifact.load(detector.folder)).pieces())
 
 
+def test_a_sensor_that_is_nothing_but_text_is_refused(
+    detector: OnDisk, tmp_path: Path
+) -> None:
+    sensors = detector.sensors
+    path = tmp_path / "commas.csv"
+    lines = [",".join(["time", *(f'"{s}"' for s in sensors)])]
+    lines += [f'{1e9 + n},{n},"{n},5",{n}' for n in range(N)]
+    path.write_text("\n".join(lines))
+
+    with pytest.raises(InputError, match=rf"nothing but text in {sensors[1]}"):
+        list(DataStream(path, artifact.load(detector.folder)).pieces())
+
+
 def test_a_file_without_the_detectors_sensors_is_refused(
     detector: OnDisk, tmp_path: Path
 ) -> None:

@@ -84,4 +84,6 @@ def test_without_data_the_page_is_of_the_detector_alone(
     assert done.returncode == 0, done.stderr
     shown = chromium(out, "--dump-dom")
     headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", shown)
-    assert headings == ["How it sees the sensors", "What was learned"]
+    assert headings == [
+        *("How it sees the sensors", "Its history at a glance", "What was learned")
+    ]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import DetectorError, InputError
@@ -32,6 +33,14 @@ def test_missing_sensors_are_named(detector: OnDisk, tmp_path: Path) -> None:
 def test_data_shorter_than_a_window_is_refused(tmp_path: Path, reported: Reported) -> None:
     with pytest.raises(InputError, match=f"at least {WINDOW} readings .* longest has 5"):
         reported({"pump-7": builders.sensor_series(5)}, labelled=None)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_data_without_a_value_is_refused(tmp_path: Path, reported: Reported) -> None:
+    nothing_NF = np.full((50, 3), np.nan, dtype=np.float32)
+
+    with pytest.raises(InputError, match="none of the detector's sensors has a value"):
+        reported({"pump-7": nothing_NF}, labelled=None)
     assert not (tmp_path / "page.html").exists()
 
 

@@ -96,7 +96,7 @@ def compress_file(
         InputError: an input cannot be used, or `out` cannot be written. Nothing is then
             left behind, and a file that was there still is.
     """
-    check_writable(out, [data])
+    check_writable(out, [data, detector])
     loaded = artifact.load(detector)
     loaded.detector.to(choose_device(device))
     source = Source(data, loaded.detector.sensors)

@@ -98,7 +98,8 @@ class Source:
             on_progress(begin / max(self._n_rows, 1))
         has_value = any(not np.isnan(lowest.get(s, np.nan)) for s in self._wanted)
         n_windows = int((n_U >= length).sum())
-        check_whole(self._path, length, has_value, n_windows, n_U)
+        text = set(self._wanted).difference(lowest)
+        check_whole(self._path, text, length, has_value, n_windows, n_U)
         kept = {*NOT_SENSORS, *lowest}
         columns = [name for name in self._file.names if name in kept]
         sensors = [name for name in columns if name not in NOT_SENSORS]

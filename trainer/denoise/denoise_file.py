@@ -54,7 +54,7 @@ def denoise_file(
             left behind, and a file that was there still is.
     """
     check_suffix(out)
-    check_writable(out, [data])
+    check_writable(out, [data, folder])
     # Not so of NaN either.
     if noise is not None and not 0.0 <= noise <= MAX_NOISE:
         raise InputError(f"--noise {noise}: expected 0 to {MAX_NOISE:g}")

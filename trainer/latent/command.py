@@ -36,15 +36,18 @@ def embed(
 
 def similar(
     archive: Annotated[
-        Path, typer.Argument(help="Alert records, one a line, as the topic has them.")
+        str,
+        typer.Argument(
+            help="Alert records: a file, one a line, or kafka://HOST:PORT/TOPIC."
+        ),
     ],
     incident: Annotated[
         str | None,
         typer.Argument(help="Id of an incident, or how it begins; else the newest."),
     ] = None,
     feedback: Annotated[
-        Path | None,
-        typer.Option(help="Verdicts, one JSON object a line: incident_id, verdict, note."),
+        str | None,
+        typer.Option(help="Verdicts: a file, one a line, or kafka://HOST:PORT/TOPIC."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=1_000, help="At most so many.")] = 5,
     as_json: Annotated[
@@ -54,9 +57,9 @@ def similar(
     """Find the past incidents that looked most like one, and what was said of them."""
     from trainer.latent import similar as similar_module
 
-    query, found = similar_module.find_similar(archive, incident, feedback, n)
+    found = similar_module.find_similar(archive, incident, feedback, n)
     if as_json:
-        print(similar_module.as_json(query, found))
+        print(similar_module.as_json(found.query, found.similar))
         return
-    for line in similar_module.as_lines(query, found):
+    for line in [*similar_module.as_lines(found.query, found.similar), *found.notes]:
         print(line)

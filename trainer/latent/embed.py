@@ -91,13 +91,15 @@ def embed_file(
     if colour is not None and colour not in COLOURS:
         raise InputError(f"--colour {colour}: expected {listed(COLOURS)}")
     check_suffix(out)
-    check_writable(out, [data])
+    check_writable(out, [data, detector])
     if plot is not None:
         check_suffix(plot, "--plot", (".png", ".svg"))
         check_writable(plot, [data, out], "--plot")
     loaded = artifact.load(detector)
     loaded.detector.to(choose_device(device))
     stream = DataStream(data, loaded)
+    if colour == "label" and not stream.is_labelled:
+        raise InputError(f"--colour label: {data} has no column 'label'")
     encoder = Encoder(loaded.detector)
     sample = LatentSample(encoder.n_latent, colour)
     with table_out(out, "the latent vectors", _schema(encoder, stream)) as table:

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +13,14 @@ from pipeline.errors import InputError
 from pipeline.feedback import decode as decode_feedback
 from pipeline.times import parse_iso_s
 from trainer.history import printable
+from trainer.labels.lines import records
 
 SENSOR_WEIGHT = 2 / 3
 """Of the sensors to blame; the rest is the latent vectors'. On ten faults of the Tennessee
 Eastman process sensors tell more than vectors do: see the README."""
-MAX_LINE_BYTES = 2**20
+MAX_CHOSEN = 1_000
+"""Incidents that begin alike, before the search for one ends."""
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ def look_of(alert: Alert) -> Look:
     embedding_L = None
     if alert.embedding:
         latent_L = np.array(alert.embedding, dtype=np.float64)
-        embedding_L = latent_L / max(float(np.linalg.norm(latent_L)), 1e-30)
+        # By the largest first: whoever wrote it, its square may be more than a float holds.
+        latent_L /= float(np.abs(latent_L).max()) or 1.0
+        embedding_L = latent_L / (float(np.linalg.norm(latent_L)) or 1.0)
     return Look(
         {name: share / length for name, share in shares.items()},
         embedding_L,
@@ -112,57 +116,88 @@ def most_similar(
     ]
 
 
+class Found(NamedTuple):
+    """What came of looking."""
+
+    query: Alert
+    """The incident's alert with the highest peak."""
+    similar: list[Similar]
+    notes: list[str]
+    """What could not be read, in words."""
+
+
 def find_similar(
-    archive: Path, incident_id: str | None, feedback: Path | None, n: int
-) -> tuple[Alert, list[Similar]]:
+    archive: str, incident_id: str | None, feedback: str | None, n: int
+) -> Found:
     """Look an incident's likes up in an archive of alerts.
 
+    Lines that are no records are counted and left out.
+
     Args:
-        archive: alert records, one a line, as they come from the alert topic.
+        archive: alert records, see `trainer.labels.lines.records`.
         incident_id: or its first characters; None: the incident that opened last.
-        feedback: verdicts, one JSON object a line, see `pipeline.feedback`; of an incident
-            the latest one counts.
+        feedback: verdicts, see `pipeline.feedback`; of an incident the latest one counts.
         n: at most so many.
 
-    Returns:
-        The incident's alert with the highest peak, and past incidents like it.
+    Raises:
+        InputError: a source cannot be read, or there is no such incident.
+        TransportError: Kafka refused, or did not answer in time.
+    """
+    bad_alerts, bad_verdicts = Malformed("alert"), Malformed("feedback")
+    verdicts = {} if feedback is None else read_verdicts(feedback, bad_verdicts)
+    query = _query(archive, incident_id, bad_alerts)
+    similar = most_similar(query, read_alerts(archive, Malformed("alert")), n, verdicts)
+    return Found(query, similar, [*bad_alerts.notes(), *bad_verdicts.notes()])
+
+
+@dataclass(slots=True)
+class Malformed:
+    """Lines that are no records of a kind."""
+
+    kind: str
+    n: int = 0
+    first: str = ""
+
+    def add(self, where: str, error: Exception) -> None:
+        """Count one."""
+        self.n += 1
+        self.first = self.first or f"{where}: {error}"[:MAX_SHOWN]
+
+    def notes(self) -> list[str]:
+        """In words, if there are any."""
+        note = f"{self.n:,} lines left out, no {self.kind} records: {self.first}"
+        return [note] if self.n else []
+
+
+def read_alerts(archive: str, malformed: Malformed) -> Iterator[Alert]:
+    """The alerts of an archive.
 
     Raises:
-        InputError: a file cannot be read, a line is no record, or there is no such
-            incident.
+        InputError, TransportError: it cannot be read.
     """
-    verdicts = {} if feedback is None else read_verdicts(feedback)
-    query = _query(archive, incident_id)
-    return query, most_similar(query, read_alerts(archive), n, verdicts)
-
-
-def read_alerts(archive: Path) -> Iterator[Alert]:
-    """The alerts of an archive, one a line.
-
-    Raises:
-        InputError: it cannot be read, or a line is no alert.
-    """
-    for number, line in _lines(archive):
+    for where, value in records(archive, None):
         try:
-            alert = decode(line)
+            alert = decode(value)
             parse_iso_s(alert.opened_at)
         except (InputError, ValueError) as error:
-            raise InputError(f"{archive}: line {number}: {error}") from error
+            malformed.add(where, error)
+            continue
         yield alert
 
 
-def read_verdicts(feedback: Path) -> dict[str, str]:
+def read_verdicts(feedback: str, malformed: Malformed) -> dict[str, str]:
     """What was said of incidents, by incident; with a note it says both.
 
     Raises:
-        InputError: it cannot be read, or a line is no verdict.
+        InputError, TransportError: it cannot be read.
     """
     latest: dict[str, tuple[float, str]] = {}
-    for number, line in _lines(feedback):
+    for where, value in records(feedback, None):
         try:
-            said, when_s = decode_feedback(line)
+            said, when_s = decode_feedback(value)
         except InputError as error:
-            raise InputError(f"{feedback}: line {number}: {error}") from error
+            malformed.add(where, error)
+            continue
         note = f": {said.note}" if said.note else ""
         before_s, _ = latest.get(said.incident_id, (-math.inf, ""))
         if when_s >= before_s:
@@ -209,25 +244,27 @@ def _told(alert: Alert) -> str:
     )
 
 
-def _query(archive: Path, incident_id: str | None) -> Alert:
-    chosen: Alert | None = None
-    names = set()
-    for alert in read_alerts(archive):
-        if incident_id is not None and not alert.incident_id.startswith(incident_id):
+def _query(archive: str, incident_id: str | None, malformed: Malformed) -> Alert:
+    chosen: dict[str, Alert] = {}
+    for alert in read_alerts(archive, malformed):
+        name = "" if incident_id is None else alert.incident_id
+        if not name.startswith(incident_id or ""):
             continue
-        names.add(alert.incident_id if incident_id is not None else "")
-        if chosen is None or _precedes(chosen, alert):
-            chosen = alert
-    if chosen is None:
-        wanted = (
-            "one alert at least" if incident_id is None else f"incident {incident_id!r}"
-        )
-        raise InputError(f"{archive}: expected {wanted}, found none")
-    if len(names) > 1:
+        if name not in chosen or _precedes(chosen[name], alert):
+            chosen[name] = alert
+        if len(chosen) > MAX_CHOSEN:
+            break
+    if not chosen:
+        wanted = "an alert" if incident_id is None else f"incident {incident_id!r}"
+        why = f" ({malformed.notes()[0]})" if malformed.n else ""
+        raise InputError(f"{archive}: expected {wanted}, found none{why}")
+    if incident_id in chosen:
+        return chosen[incident_id]
+    if len(chosen) > 1:
         raise InputError(
-            f"{archive}: {len(names)} incidents begin with {incident_id!r}; give more of it"
+            f"{archive}: several incidents begin with {incident_id!r}; give more of it"
         )
-    return chosen
+    return next(iter(chosen.values()))
 
 
 def _precedes(a: Alert, b: Alert) -> bool:
@@ -235,19 +272,3 @@ def _precedes(a: Alert, b: Alert) -> bool:
     if a.incident_id == b.incident_id:
         return b.peak_score > a.peak_score
     return parse_iso_s(b.opened_at) > parse_iso_s(a.opened_at)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise InputError(
-                        f"{path}: line {number}: expected at most {MAX_LINE_BYTES:,} bytes"
-                    )
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -42,7 +42,9 @@ def sample(
     step: Annotated[
         str, typer.Option(help="Between readings: 1s, 250ms, 5min, 1h.")
     ] = "1s",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all randomness.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**62, help="Seed of all randomness.")
+    ] = 0,
     latent: Annotated[
         Latent,
         typer.Option(
@@ -97,7 +99,7 @@ def sample(
         from trainer.table_out import check_suffix
 
         check_suffix(out)
-        check_writable(out, [])
+        check_writable(out, [detector])
 
     from pipeline.detector import artifact
 

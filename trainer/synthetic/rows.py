@@ -70,7 +70,10 @@ def window_rows(
 def series_rows(
     quilt: Quilt, scaling: Scaling, n_units: int, n_rows: int, faults: Faults
 ) -> Iterator[Rows]:
-    """Units' series side by side: `unit-1` to `unit-U`, a row each, then their next.
+    """Units' series side by side, a row each, then their next.
+
+    They are called `unit-1` to `unit-U`, or, where trained units have scalers of their own,
+    as these are, so that the detector knows how to scale them.
 
     Args:
         quilt: of these units.
@@ -79,7 +82,7 @@ def series_rows(
         n_rows: of all units together.
         faults: what is put in.
     """
-    units = [f"unit-{unit + 1}" for unit in range(n_units)]
+    units = _names(scaling, n_units)
     line_U = _lines(scaling, np.arange(n_units))
     n_done = 0
     for x_UNF in quilt.pieces():
@@ -107,3 +110,11 @@ def _lines(scaling: Scaling, unit_N: IntArray) -> IntArray:
     if not n_units:
         return np.full(len(unit_N), POOLED, dtype=np.int64)
     return 1 + unit_N % n_units
+
+
+def _names(scaling: Scaling, n_units: int) -> list[str]:
+    n_trained = len(scaling.units)
+    if not n_trained:
+        return [f"unit-{unit + 1}" for unit in range(n_units)]
+    rounds = [divmod(unit, n_trained) for unit in range(n_units)]
+    return [scaling.units[u] + (f"-{n + 1}" if n else "") for n, u in rounds]

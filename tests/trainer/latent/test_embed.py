@@ -120,6 +120,7 @@ def test_a_picture_is_drawn(
             "--plot map.gif: expected a name that ends in .png or .svg",
         ),
         (("--colour", "red"), "--colour red: expected time, unit, label"),
+        (("--out", "{detector}/latent.csv"), "a detector's folder holds nothing but"),
         (("--device", "tpu"), "device 'tpu': expected auto, cpu, cuda or cuda:N"),
     ],
 )
@@ -134,8 +135,9 @@ def test_a_wrong_option_is_told_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = ("--out", "latent.csv")
+    given = [each.format(detector=detector.folder) for each in change]
 
-    done = run_trainer("embed", str(detector.folder), str(data), *out, *change)
+    done = run_trainer("embed", str(detector.folder), str(data), *out, *given)
 
     assert done.returncode == 2
     assert message in done.stderr
@@ -168,6 +170,21 @@ def test_data_that_gives_no_vector_leaves_nothing_behind(
 
     assert done.returncode == 2
     assert message in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_labels_that_are_not_there_colour_nothing(
+    detector: OnDisk, run_trainer: Command, tmp_path: Path
+) -> None:
+    path = write_table(tmp_path / "data.parquet", detector.sensors, SERIES, None)
+
+    done = run_trainer(
+        *("embed", str(detector.folder), str(path), "--out", str(tmp_path / "x.csv")),
+        *("--colour", "label"),
+    )
+
+    assert done.returncode == 2
+    assert "has no column 'label'" in done.stderr
     assert list(tmp_path.iterdir()) == [path]
 
 

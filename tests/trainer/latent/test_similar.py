@@ -10,7 +10,8 @@ import pytest
 from pipeline.alert import Alert, decode
 from tests.trainer.reporting import alert_line
 from tests.trainer.training import Command
-from trainer.latent.similar import MAX_LINE_BYTES, look_of, similarity
+from trainer.labels.lines import MAX_RECORD_BYTES
+from trainer.latent.similar import look_of, similarity
 
 DIGEST = f"sha256:{'0' * 64}"
 
@@ -147,13 +148,13 @@ def test_without_an_incident_before_it_that_is_said(
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
-        (b"", (), "expected one alert at least, found none"),
-        (b"{}\n", (), "line 1: expected a record of 'alert/1'"),
+        (b"", (), "expected an alert, found none"),
+        (b"{}\n", (), "found none (1 lines left out, no alert records: "),
         (b"\n\n\xff\n", (), "line 3: expected a record of 'alert/1'"),
-        (b"[" * (MAX_LINE_BYTES + 1), (), "line 1: expected at most 1,048,576 bytes"),
+        (b"[" * (MAX_RECORD_BYTES + 1), (), "line 1: expected a record of 'alert/1'"),
         (None, (), "cannot be read: No such file"),
         (b"good", ("nine",), "expected incident 'nine', found none"),
-        (b"good", ("pump",), "2 incidents begin with 'pump'; give more of it"),
+        (b"good", ("pump",), "several incidents begin with 'pump'; give more of it"),
         (b"good", ("--feedback", "no.jsonl"), "no.jsonl: cannot be read: No such file"),
     ],
 )
@@ -177,12 +178,33 @@ def test_what_cannot_be_used_is_told_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
-def test_a_line_that_is_no_verdict_is_told(run_trainer: Command, tmp_path: Path) -> None:
+def test_lines_that_are_no_records_are_left_out_and_told(
+    run_trainer: Command, tmp_path: Path
+) -> None:
     feedback = tmp_path / "feedback.jsonl"
-    feedback.write_text('\n{"incident_id": "a", "verdict": "true"}\n')
+    feedback.write_text('{"incident_id": "a", "verdict": "true"}\n')
     path = archive(tmp_path, alert(1), alert(2))
+    path.write_text("half of a li\n" + path.read_text())
 
     done = run_trainer("similar", str(path), "--feedback", str(feedback))
 
-    assert done.returncode == 2
-    assert "feedback.jsonl: line 2: expected a record of 'feedback/1'" in done.stderr
+    assert done.returncode == 0
+    assert "1 lines left out, no alert records: " in done.stdout
+    assert "1 lines left out, no feedback records: " in done.stdout
+    assert "verdict: none" in done.stdout
+
+
+def test_the_whole_id_of_an_incident_is_enough(
+    run_trainer: Command, tmp_path: Path
+) -> None:
+    path = archive(tmp_path, alert(0), alert(1), alert(10))
+
+    assert [s["incident_id"] for s in found(run_trainer, str(path), "pump-7-1")] == [
+        "pump-7-0"
+    ]
+
+
+def test_a_vector_of_any_size_is_compared() -> None:
+    huge, small = (alert_of(n, embedding=(x, 0.0)) for n, x in ((1, 1e308), (2, 1e-308)))
+
+    assert similarity(look_of(huge), look_of(small)) == pytest.approx(1.0)

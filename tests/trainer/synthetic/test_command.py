@@ -12,7 +12,7 @@ from pipeline.offline import score_file
 from pipeline.records import FloatArray
 from pipeline.table import Table, read_table
 from tests import builders
-from tests.trainer.synthetic.conftest import T, kept
+from tests.trainer.synthetic.conftest import T, kept, scaling_per_unit
 from tests.trainer.training import Command, quick
 from trainer.synthetic.draws import Draws
 from trainer.synthetic.rows import window_rows
@@ -61,13 +61,15 @@ def test_readings_are_in_the_sensors_own_units(sampled: Sampled) -> None:
     np.testing.assert_allclose(table.values_NF.mean(axis=0), expected_F, rtol=0.2)
 
 
-def test_units_have_the_scalers_of_trained_units_in_turn(
+def test_units_have_the_names_and_scalers_of_trained_units_in_turn(
     sampled: Sampled, tmp_path: Path
 ) -> None:
     detector = kept(tmp_path / "two", per_unit=True)
 
-    table = sampled("-n", "400", "--continuous", "--units", "2", detector=detector)
+    table = sampled("-n", "600", "--continuous", "--units", "3", detector=detector)
 
+    trained = scaling_per_unit().units
+    assert table.units == (*trained, f"{trained[0]}-2")
     level_UF = [table.values_NF[table.unit_N == unit].mean(axis=0) for unit in (0, 1)]
     np.testing.assert_allclose(level_UF[1] - level_UF[0], 1_000.0, atol=20.0)
 
