@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.decode import MAX_UNIT_CHARS
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
 from pipeline.records import FloatArray, IntArray, TimeArray
 from pipeline.sensor_column import sensor_column
 from pipeline.table_file import TableFile, open_table
@@ -206,7 +206,9 @@ def _labels(place: _Place, table: pa.Table) -> npt.NDArray[np.bool_]:
         column = pc.cast(table.column("label"), pa.float64())
         label_N = column.to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
-        raise InputError(f"{place.path}: column 'label': {error}") from error
+        raise InputError(
+            f"{place.path}: column 'label': expected 0 or 1: {one_line(error)}"
+        ) from error
     wrong = ~np.isin(label_N, (0.0, 1.0))
     if wrong.any():
         row = int(np.argmax(wrong))

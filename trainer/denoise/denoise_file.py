@@ -69,11 +69,15 @@ def denoise_file(
     fields += [(sensor, pa.float32()) for sensor in sensors]
     fields += [("label", pa.int8())] if stream.is_labelled else []
     with table_out(out, "the readings", pa.schema(fields)) as table:
-        n_as_they_were = 0
+        n_as_they_were = n_filled = 0
         for finished in _finished(stream, loaded, on_progress):
             n_as_they_were += int((~finished.is_reconstructed_E).sum())
+            values_EF = finished.rows.values_NF[finished.is_reconstructed_E]
+            n_filled += int(np.isnan(values_EF).sum())
             _write(table, stream, loaded.detector, finished, smoothing)
     lines = [_about_noise(smoothing.noise_F, sensors, noise), *stream.notes]
+    if n_filled:
+        lines.append(f"{n_filled:,} missing values were filled")
     if n_as_they_were:
         lines.append(
             f"{n_as_they_were:,} rows of units shorter than a window stay as they were"
@@ -128,7 +132,7 @@ def _about_noise(noise_F: FloatArray, sensors: tuple[str, ...], given: float | N
     if given is not None:
         return f"noise: {given:g} standard deviations of each sensor, as given"
     if not noise_F.any():
-        return "noise: no more than in the history, so readings are as they were"
+        return "noise: no more than in the history, so no value was changed for it"
     largest = np.argsort(-noise_F, kind="stable")[:3].tolist()
     return (
         f"noise beyond the history's: {np.median(noise_F):.2g} standard deviations, median "
