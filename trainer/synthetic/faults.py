@@ -1,4 +1,4 @@
-"""Faults of sensors, put into readings that had none."""
+"""Faults of named kinds, put into synthetic readings as they come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,8 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray
+from trainer.faults import KINDS, MAX_SPIKE, Fault, faulty
 
-KINDS = ("spike", "drift", "stuck", "shift", "dropout", "noise")
-MAX_SPIKE = 3
-"""Readings in a spike, at most."""
 DEFAULT_SHARE = 0.01
 
 
@@ -24,19 +22,6 @@ class FaultSpec(NamedTuple):
     """Which sensor has them; None: another one each time."""
     share: float
     """Of a unit's readings, or of the windows, in such a fault; > 0, <= 0.5."""
-
-
-class Fault(NamedTuple):
-    """One fault of one sensor."""
-
-    kind: str
-    sensor: int
-    begin: int
-    """Its first reading's number."""
-    length: int
-    """In readings."""
-    sign: float
-    """1 or -1."""
 
 
 def parse_fault(text: str, sensors: Sequence[str]) -> FaultSpec:
@@ -72,40 +57,6 @@ def _share(text: str, share: str) -> float:
     if not 0 < value <= 0.5:
         raise InputError(f"--fault {text}: expected a share above 0 and up to 0.5")
     return value
-
-
-def faulty(
-    x_M: FloatArray,
-    fault: Fault,
-    at: int,
-    held: float,
-    size: float,
-    random: np.random.Generator,
-) -> FloatArray:
-    """Readings of a sensor as its fault has them.
-
-    Args:
-        x_M: consecutive scaled readings, all within the fault; NaN where missing.
-        fault: which.
-        at: how many of the fault's readings come before these.
-        held: the sensor's last reading before the fault.
-        size: in standard deviations of the sensor's history.
-        random: for noise.
-
-    Returns:
-        Shape (M,). A spike or shift lies `size` off; a drift gets there at its end; noise
-        has that standard deviation; a stuck sensor stands at `held`; one that drops out
-        has no value.
-    """
-    if fault.kind in ("spike", "shift"):
-        return np.asarray(x_M + np.float32(fault.sign * size))
-    if fault.kind == "drift":
-        way_M = (at + 1 + np.arange(len(x_M), dtype=np.float32)) / fault.length
-        return np.asarray(x_M + np.float32(fault.sign * size) * way_M)
-    if fault.kind == "noise":
-        noise_M = random.normal(size=len(x_M)).astype(np.float32)
-        return np.asarray(x_M + np.float32(size) * noise_M)
-    return np.full_like(x_M, held if fault.kind == "stuck" else np.nan)
 
 
 @dataclass(slots=True)

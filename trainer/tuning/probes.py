@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.records import BoolArray, FloatArray, IntArray
+from trainer.faults import MAX_SPIKE, Fault, faulty
 from trainer.history import History
 from trainer.split import Folds
-from trainer.tuning.faults import KINDS, MAX_SPIKE, Fault, faulty
 
+PROBED = ("spike", "shift", "drift", "stuck", "noise")
+"""The kinds of faults that settings are judged by: a missing value is no finding."""
 N_PROBES = 200
 """As many of each kind of fault."""
 N_LEAD = 32
@@ -69,7 +71,7 @@ class Probes:
         held = _last_value(values_MF[:begin, column])
         part = values_MF[begin : begin + fault.length, column]
         random = np.random.default_rng(probe.seed)
-        part[:] = faulty(part, fault, held, probe.size, random)
+        part[:] = faulty(part, fault, 0, held, probe.size, random)
 
 
 def runs_of_rows(folds: Folds, n_before: int) -> IntArray:
@@ -122,7 +124,7 @@ def choose_probes(
         begin = end - length - (int(n_starts[run]) - 1 - place)
         deviation_F = _deviations(history, unit)
         moves = np.flatnonzero(is_scored_F & (deviation_F > 0))
-        kind, seed_of_noise = KINDS[number % len(KINDS)], int(random.integers(2**31))
+        kind, seed_of_noise = PROBED[number % len(PROBED)], int(random.integers(2**31))
         sensor = int(random.choice(moves)) if len(moves) else 0
         n_judged = length - n_lead
         n_faulty = (

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from trainer.history import shortened
 from trainer.settings import TrainerSettings
-from trainer.tuning.faults import KINDS
 from trainer.tuning.objective import Judged
-from trainer.tuning.probes import SIZES
+from trainer.tuning.probes import PROBED, SIZES
 from trainer.tuning.rows import TrialRow
 from trainer.tuning.space import LATENT, RATE, WINDOW, Space, fit_command
 
@@ -53,10 +52,10 @@ class Summary:
                 "scores than all others, about the share of labelled rows if scores say "
                 "nothing; of several units, their mean."
             )
-        kinds = ", ".join(KINDS[:-1])
+        kinds = ", ".join(PROBED[:-1])
         return (
             f"{held_out} No labels are used. Into {len(self.judged.probes.probes)} "
-            f"stretches of these readings a fault is put ({kinds} or {KINDS[-1]}), of one "
+            f"stretches of these readings a fault is put ({kinds} or {PROBED[-1]}), of one "
             f"sensor, {SIZES[0]:g} to {SIZES[1]:g} of its standard deviations in size: the "
             "same ones for each trial. The criterion is the average precision of the "
             "scores: 1 if all faulty readings have higher scores than those before their "

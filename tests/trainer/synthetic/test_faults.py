@@ -7,51 +7,14 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray
+from trainer.faults import KINDS, MAX_SPIKE
 from trainer.synthetic.faults import (
-    KINDS,
-    MAX_SPIKE,
-    Fault,
     Faults,
     FaultSpec,
-    faulty,
     parse_fault,
 )
 
 SENSORS = ("pressure", "flow:in@2", "x@0.1")
-X_M = np.arange(4, dtype=np.float32)
-
-
-def changed(kind: str, at: int = 0, sign: float = 1.0) -> list[float]:
-    fault = Fault(kind, 0, 10, 8, sign)
-    random = np.random.default_rng(0)
-    changed_M = faulty(X_M, fault, at, held=7.0, size=2.0, random=random)
-    return [float(value) for value in changed_M]
-
-
-def test_a_spike_and_a_shift_lie_off_by_their_size() -> None:
-    assert changed("spike") == changed("shift") == [2.0, 3.0, 4.0, 5.0]
-    assert changed("shift", sign=-1.0) == [-2.0, -1.0, 0.0, 1.0]
-
-
-def test_a_drift_is_as_far_off_as_its_size_at_its_end() -> None:
-    assert changed("drift", at=4) == [1.25, 2.5, 3.75, 5.0]
-
-
-def test_a_stuck_sensor_stands_where_it_was_before() -> None:
-    assert changed("stuck") == [7.0] * 4
-
-
-def test_a_sensor_that_drops_out_has_no_value() -> None:
-    assert np.isnan(changed("dropout")).all()
-
-
-def test_noise_has_the_size_as_its_standard_deviation() -> None:
-    fault = Fault("noise", 0, 0, 10_000, 1.0)
-    zeros = np.zeros(10_000, np.float32)
-
-    noise = faulty(zeros, fault, 0, 0.0, 2.0, np.random.default_rng(0))
-
-    assert noise.std() == pytest.approx(2.0, rel=0.05)
 
 
 @pytest.mark.parametrize(

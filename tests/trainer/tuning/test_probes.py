@@ -5,8 +5,14 @@ from hypothesis import strategies as st
 
 from tests import builders
 from trainer.split import Folds, split
-from trainer.tuning.faults import KINDS
-from trainer.tuning.probes import N_PROBES, SIZES, Probes, choose_probes, runs_of_rows
+from trainer.tuning.probes import (
+    N_PROBES,
+    PROBED,
+    SIZES,
+    Probes,
+    choose_probes,
+    runs_of_rows,
+)
 
 HISTORY = builders.history(builders.sensor_series(1_500), [900, 600])
 WINDOW = 8
@@ -29,7 +35,7 @@ def test_the_same_seed_chooses_the_same() -> None:
 def test_each_kind_of_fault_is_as_frequent_as_the_others() -> None:
     kinds = [probe.fault.kind for probe in chosen().probes]
 
-    assert {kinds.count(kind) for kind in KINDS} == {N_PROBES // len(KINDS)}
+    assert {kinds.count(kind) for kind in PROBED} == {N_PROBES // len(PROBED)}
 
 
 @settings(max_examples=20)
