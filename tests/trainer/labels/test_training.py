@@ -94,7 +94,7 @@ def test_labels_with_gaps_in_them_are_learned_from(tmp_path: Path) -> None:
 
 
 def test_scores_of_whole_windows_have_the_contrast_alone(tmp_path: Path) -> None:
-    informed = told(flagged(100, 400), flagged())
+    informed = told(flagged(*EVENTS), flagged())
     plain = replace(informed, anomalous_N=None)
 
     parts = [
