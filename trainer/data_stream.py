@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.detector.artifact import LoadedDetector
+from pipeline.detector.detector import Detector
 from pipeline.errors import InputError
 from pipeline.records import BoolArray, FloatArray, IntArray, Readings
 from pipeline.table import Table, as_table, check_names
@@ -27,6 +28,26 @@ class Piece(NamedTuple):
     windows: LiveWindows
     line_B: IntArray | None
     """See `Scaling.line`; None where all units are scaled alike."""
+
+
+class Lines:
+    """Which scaler each unit has, asked for each unit once."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._scaling = detector.scaling
+        self._line_U: IntArray = np.empty(0, dtype=np.int64)
+
+    def of(self, units: Sequence[str]) -> IntArray | None:
+        """See `Scaling.line`; None where all are scaled alike.
+
+        Args:
+            units: those of the last call, and more.
+        """
+        if not self._scaling.units:
+            return None
+        new = [self._scaling.line(unit) for unit in units[len(self._line_U) :]]
+        self._line_U = np.concatenate([self._line_U, np.array(new, dtype=np.int64)])
+        return self._line_U
 
 
 class DataStream:
@@ -60,7 +81,7 @@ class DataStream:
         """Those that have come, in that order."""
         self.n_late = 0
         self._notes: dict[str, None] = {}
-        self._line_U: IntArray = np.empty(0, dtype=np.int64)
+        self._unit_lines = Lines(loaded.detector)
 
     @property
     def notes(self) -> list[str]:
@@ -109,13 +130,8 @@ class DataStream:
         check_whole(self._file.path, text, detector.window, has_value, n_windows, n_U)
 
     def _lines(self, row_B: IntArray) -> IntArray | None:
-        scaling = self._loaded.detector.scaling
-        if not scaling.units:
-            return None
-        new = self.units[len(self._line_U) :]
-        lines = np.array([scaling.line(unit) for unit in new], dtype=np.int64)
-        self._line_U = np.concatenate([self._line_U, lines])
-        return np.asarray(self._line_U[row_B])
+        line_U = self._unit_lines.of(self.units)
+        return None if line_U is None else np.asarray(line_U[row_B])
 
     def _readings(self, table: Table, begin: int) -> Readings:
         units = [table.units[number] for number in table.unit_N.tolist()]

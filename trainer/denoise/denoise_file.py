@@ -14,8 +14,8 @@ from pipeline.detector.scaling import POOLED
 from pipeline.errors import InputError
 from pipeline.records import FloatArray
 from pipeline.score import choose_device
-from trainer.data_stream import DataStream
-from trainer.denoise.look import Lines, fitted, on_time
+from trainer.data_stream import DataStream, Lines
+from trainer.denoise.look import fitted, on_time
 from trainer.denoise.noise import MAX_NOISE
 from trainer.denoise.overlap import Finished, Overlap
 from trainer.denoise.smoothing import Smoothing

@@ -8,7 +8,7 @@ from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
 from pipeline.detector.scaling import POOLED
 from pipeline.records import FloatArray, IntArray
-from trainer.data_stream import DataStream, Piece
+from trainer.data_stream import DataStream, Lines, Piece
 from trainer.denoise.noise import estimated_noise
 from trainer.denoise.overlap import Finished, Overlap, Rows
 from trainer.denoise.smoothing import Around, Smoothing, fit_smoothing
@@ -19,25 +19,6 @@ LOOK_VALUES = 2**22
 NUDGE = 0.1
 """Of the noise: so small that networks answer in proportion."""
 MIN_NUDGE = 1e-3
-
-
-class Lines:
-    """Which scaler each unit has, asked for each unit once."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._scaling = detector.scaling
-        self._lines: list[int] = []
-
-    def of(self, units: Sequence[str]) -> IntArray | None:
-        """See `Scaling.line`; None where all are scaled alike.
-
-        Args:
-            units: those of the last call, and more.
-        """
-        if not self._scaling.units:
-            return None
-        self._lines += [self._scaling.line(unit) for unit in units[len(self._lines) :]]
-        return np.array(self._lines, dtype=np.int64)
 
 
 def on_time(piece: Piece) -> tuple[Rows, IntArray]:

@@ -54,7 +54,7 @@ def labelled_history(
     archive = Archive()
     archive.add_all(records(alerts, env_file))
     if not len(archive):
-        raise InputError(f"{alerts}: no alert in it {archive.first_malformed}".rstrip())
+        raise InputError(f"{alerts}: no alert in it {archive.malformed.first}".rstrip())
     verdicts = Verdicts(archive)
     verdicts.add_all(records(labels, env_file))
     judged = verdicts.judged()

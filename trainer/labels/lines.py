@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ QUIET_POLLS = 8
 ANSWER_TIMEOUT_S = 30.0
 SESSION_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 3.0
+MAX_SHOWN = 200
 TOPIC = re.compile(r"kafka://(?P<servers>[^/\s]+)/(?P<topic>[A-Za-z0-9._-]{1,249})")
 
 
@@ -34,6 +36,25 @@ class Listed(NamedTuple):
     where: str
     value: bytes
     """Empty where it is too long to be one."""
+
+
+@dataclass(slots=True)
+class Malformed:
+    """Lines that are no records of a kind."""
+
+    kind: str
+    n: int = 0
+    first: str = ""
+
+    def add(self, where: str, error: Exception) -> None:
+        """Count one."""
+        self.n += 1
+        self.first = self.first or f"{where}: {error}"[:MAX_SHOWN]
+
+    def notes(self) -> list[str]:
+        """In words, if there are any."""
+        note = f"{self.n:,} lines left out, no {self.kind} records: {self.first}"
+        return [note] if self.n else []
 
 
 def records(source: str, env_file: Path | None) -> Iterator[Listed]:

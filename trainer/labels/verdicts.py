@@ -11,11 +11,10 @@ from pipeline.errors import InputError
 from pipeline.events import Span
 from pipeline.feedback import Verdict
 from pipeline.times import parse_iso_s
-from trainer.labels.lines import Listed
+from trainer.labels.lines import Listed, Malformed
 
 MAX_INCIDENTS = 1_000_000
 """That verdicts are looked up among, 300 bytes each."""
-MAX_SHOWN = 200
 
 
 class Judged(NamedTuple):
@@ -31,8 +30,7 @@ class Judged(NamedTuple):
 class Archive:
     """Incidents of any detector, from their alerts in any order; repeats change nothing."""
 
-    n_malformed: int = 0
-    first_malformed: str = ""
+    malformed: Malformed = field(default_factory=lambda: Malformed("alert"))
     _incidents: dict[str, tuple[Span, bool]] = field(default_factory=dict)
 
     def add_all(self, records: Iterable[Listed]) -> None:
@@ -45,10 +43,7 @@ class Archive:
             try:
                 self._add(alert.decode(value))
             except (InputError, ValueError, RecursionError) as error:
-                self.n_malformed += 1
-                self.first_malformed = (
-                    self.first_malformed or f"{where}: {error}"[:MAX_SHOWN]
-                )
+                self.malformed.add(where, error)
             if len(self._incidents) > MAX_INCIDENTS:
                 raise InputError(
                     f"{where}: more than {MAX_INCIDENTS:,} incidents; give the alerts of "
@@ -80,8 +75,7 @@ class Verdicts:
     """
 
     archive: Archive
-    n_malformed: int = 0
-    first_malformed: str = ""
+    malformed: Malformed = field(default_factory=lambda: Malformed("feedback"))
     n_unknown: int = 0
     """Verdicts on incidents that the archive does not have."""
     _latest: dict[str, tuple[float, Verdict]] = field(default_factory=dict)
@@ -92,10 +86,7 @@ class Verdicts:
             try:
                 said, when_s = feedback.decode(value)
             except InputError as error:
-                self.n_malformed += 1
-                self.first_malformed = (
-                    self.first_malformed or f"{where}: {error}"[:MAX_SHOWN]
-                )
+                self.malformed.add(where, error)
                 continue
             if self.archive.get(said.incident_id) is None:
                 self.n_unknown += 1
@@ -122,10 +113,4 @@ class Verdicts:
             notes.append(
                 f"{self.n_unknown:,} verdicts left out: no alert has their incident"
             )
-        for what, n, first in (
-            ("feedback", self.n_malformed, self.first_malformed),
-            ("alert", self.archive.n_malformed, self.archive.first_malformed),
-        ):
-            if n:
-                notes.append(f"{n:,} lines left out, no {what} records: {first}")
-        return notes
+        return [*notes, *self.malformed.notes(), *self.archive.malformed.notes()]

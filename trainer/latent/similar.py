@@ -13,14 +13,13 @@ from pipeline.errors import InputError
 from pipeline.feedback import decode as decode_feedback
 from pipeline.times import parse_iso_s
 from trainer.history import printable
-from trainer.labels.lines import records
+from trainer.labels.lines import Malformed, records
 
 SENSOR_WEIGHT = 2 / 3
 """Of the sensors to blame; the rest is the latent vectors'. On ten faults of the Tennessee
 Eastman process sensors tell more than vectors do: see the README."""
 MAX_CHOSEN = 1_000
 """Incidents that begin alike, before the search for one ends."""
-MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,25 +147,6 @@ def find_similar(
     query = _query(archive, incident_id, bad_alerts)
     similar = most_similar(query, read_alerts(archive, Malformed("alert")), n, verdicts)
     return Found(query, similar, [*bad_alerts.notes(), *bad_verdicts.notes()])
-
-
-@dataclass(slots=True)
-class Malformed:
-    """Lines that are no records of a kind."""
-
-    kind: str
-    n: int = 0
-    first: str = ""
-
-    def add(self, where: str, error: Exception) -> None:
-        """Count one."""
-        self.n += 1
-        self.first = self.first or f"{where}: {error}"[:MAX_SHOWN]
-
-    def notes(self) -> list[str]:
-        """In words, if there are any."""
-        note = f"{self.n:,} lines left out, no {self.kind} records: {self.first}"
-        return [note] if self.n else []
 
 
 def read_alerts(archive: str, malformed: Malformed) -> Iterator[Alert]:
