@@ -156,6 +156,42 @@ def redrive(
 
 
 @app.command()
+def replay(
+    history: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    readings_per_s: Annotated[float, typer.Option(help="How fast.")] = 200.0,
+    for_ever: Annotated[
+        bool, typer.Option("--for-ever", help="Again and again, until Ctrl-C.")
+    ] = False,
+    keep_times: Annotated[
+        bool,
+        typer.Option(
+            "--keep-times", help="With the file's own times, where these are past."
+        ),
+    ] = False,
+    assignments: Assignments = None,
+    env_file: EnvFile = None,
+    secrets_dir: SecretsDir = None,
+) -> None:
+    """Send a history to the readings topic, as sensors would.
+
+    Readings carry the times at which they are sent, so that lags are real; what is told
+    per day is not, unless they are sent as fast as they were taken.
+    """
+    from pipeline.signals import StopSignals
+
+    signals = StopSignals()
+
+    from pipeline.configured import configured
+    from pipeline.settings import ConnectionSettings
+
+    settings = configured(ConnectionSettings, {}, assignments, env_file, secrets_dir)
+
+    from pipeline.replay import replay as send
+
+    print(send(settings, history, readings_per_s, for_ever, keep_times, signals))
+
+
+@app.command()
 def score(
     detector: Annotated[Path, typer.Argument(help="Detector folder.")],
     data: Annotated[Path, typer.Argument(help="History, CSV or Parquet.")],

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from pipeline.delivery import AtLeastOnce
@@ -16,7 +15,8 @@ from pipeline.files import written_whole
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
 from pipeline.note import NoteCodec
-from pipeline.records import BoolArray, FloatArray, Message
+from pipeline.reading import messages
+from pipeline.records import BoolArray, FloatArray
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
@@ -85,21 +85,6 @@ def check_sensors(loaded: LoadedDetector, table: Table, data: Path) -> None:
             f"{data}: of the detector's {len(loaded.detector.sensors)} sensors "
             f"{missing[:10]}{more} are missing, found {list(table.sensors)[:10]}"
         )
-
-
-def messages(table: Table, topic: str, begin: int, end: int) -> Iterator[Message]:
-    """Rows [begin, end) as records of the readings topic."""
-    encoder = msgspec.json.Encoder()
-    for row in range(begin, end):
-        unit = table.units[table.unit_N[row]]
-        values = {
-            sensor: None if np.isnan(value) else value
-            for sensor, value in zip(
-                table.sensors, table.values_NF[row].tolist(), strict=True
-            )
-        }
-        reading = {"unit": unit, "time": iso_time(table.time_s_N[row]), "values": values}
-        yield Message(topic=topic, key=unit.encode(), value=encoder.encode(reading))
 
 
 def scored_rows(

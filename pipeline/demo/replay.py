@@ -1,24 +1,16 @@
-"""Sends a table to the readings topic at a steady rate, as sensors would."""
+"""Sends the demo's readings beside what is shown of them."""
 
 import threading
-import time
-from dataclasses import replace
 
 from pipeline.errors import TransportError
-from pipeline.offline import messages
+from pipeline.paced import PacedSender
+from pipeline.replay import rounds
 from pipeline.table import Table
 from pipeline.transport.base import Producer
 
-BATCH_S = 0.1
-"""Readings that fall due within this time are sent together."""
-
 
 class Replay:
-    """Sends in a thread of its own. Owns how many readings were sent.
-
-    Once through, or for ever: each further round is later by the table's length, so that
-    time goes on. A context manager.
-    """
+    """Sends in a thread of its own, with the table's times. A context manager."""
 
     def __init__(
         self,
@@ -28,16 +20,18 @@ class Replay:
         readings_per_s: float,
         for_ever: bool,
     ) -> None:
-        self._producer = producer
-        self._topic = topic
-        self._table = table
-        self._readings_per_s = readings_per_s
-        self._for_ever = for_ever
+        self._rounds = rounds(table, for_ever)
         self._stop = threading.Event()
+        self._sender = PacedSender(
+            producer, topic, readings_per_s, keep_times=True, wait=self._stop.wait
+        )
         self._failure: TransportError | None = None
         self._thread = threading.Thread(target=self._send_all, name="replay")
-        self.n_sent = 0
+
+    @property
+    def n_sent(self) -> int:
         """Readings acknowledged so far."""
+        return self._sender.n_sent
 
     @property
     def is_done(self) -> bool:
@@ -59,24 +53,7 @@ class Replay:
         self._thread.join()
 
     def _send_all(self) -> None:
-        table = self._table
-        step_s = (table.time_s_N[-1] - table.time_s_N[0]) / max(len(table) - 1, 1)
-        round_s = table.time_s_N[-1] - table.time_s_N[0] + step_s
         try:
-            self._send(table)
-            while self._for_ever and not self._stop.is_set():
-                table = replace(table, time_s_N=table.time_s_N + round_s)
-                self._send(table)
+            self._sender.send(self._rounds)
         except TransportError as error:
             self._failure = error
-
-    def _send(self, table: Table) -> None:
-        batch = max(1, round(self._readings_per_s * BATCH_S))
-        due_s = time.monotonic()
-        for begin in range(0, len(table), batch):
-            end = min(begin + batch, len(table))
-            self._producer.send(list(messages(table, self._topic, begin, end)))
-            self.n_sent += end - begin
-            due_s += (end - begin) / self._readings_per_s
-            if self._stop.wait(max(0.0, due_s - time.monotonic())):
-                return

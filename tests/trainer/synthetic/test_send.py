@@ -7,58 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.reading import messages
 from pipeline.transport.kafka_python import KafkaPythonConsumer
-from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from tests.support import read, unique_name
 from tests.trainer.training import Command
 from trainer.synthetic.rows import Rows
-from trainer.synthetic.send import Sender
+from trainer.synthetic.send import tables
 
 
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_700_000_000.0
-
-    def now(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
-def rows(n_rows: int) -> Rows:
-    return Rows(
+def test_rows_are_sent_as_readings_of_their_units() -> None:
+    rows = Rows(
         ["a", "b"],
-        np.arange(n_rows) % 2,
-        np.arange(n_rows) // 2,
-        np.arange(n_rows, dtype=np.float32)[:, None],
-        np.zeros(n_rows, dtype=np.bool_),
+        np.array([0, 1]),
+        np.array([0, 0]),
+        np.array([[1.5], [2.5]], dtype=np.float32),
+        np.zeros(2, dtype=np.bool_),
     )
 
+    (table,) = tables(iter([rows]), ["x"])
 
-@pytest.mark.parametrize("rate", [2.0, 50.0, 5_000.0])
-def test_readings_are_sent_at_the_rate_with_the_times_they_are_due(rate: float) -> None:
-    broker, clock = MemoryBroker(), Clock()
-    told: list[int] = []
-    sender = Sender(MemoryProducer(broker), "readings", ["x"], rate, clock.now, clock.sleep)
-
-    sender.send(iter([rows(60), rows(40)]), told.append)
-
-    sent = [json.loads(r.value or b"") for r in broker.records("readings")]
-    assert [reading["values"]["x"] for reading in sent] == [*range(60), *range(40)]
-    assert sender.n_sent == told[-1] == 100
-    assert sender.took_s == pytest.approx(100 / rate)
-
-
-def test_records_are_keyed_by_their_unit() -> None:
-    broker, clock = MemoryBroker(), Clock()
-    sender = Sender(MemoryProducer(broker), "readings", ["x"], 10, clock.now, clock.sleep)
-
-    sender.send(iter([rows(4)]), lambda n_sent: None)
-
-    assert [r.key for r in broker.records("readings")] == [b"a", b"b", b"a", b"b"]
+    sent = [json.loads(m.value or b"") for m in messages(table, "readings", 0, 2)]
+    assert [(r["unit"], r["values"]) for r in sent] == [
+        ("a", {"x": 1.5}),
+        ("b", {"x": 2.5}),
+    ]
 
 
 def test_readings_come_through_a_real_kafka(
