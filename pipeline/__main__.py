@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn, TypeAlias
 import typer
 
 from pipeline.errors import PipelineError
+from pipeline.registry.command import promote
 
 app = typer.Typer(
     name="pipeline",
@@ -237,6 +238,9 @@ def kafka(
     from pipeline.kafka_server import serve
 
     serve(port, partitions)
+
+
+app.command()(promote)
 
 
 def leave(exit_code: int = 0) -> NoReturn:

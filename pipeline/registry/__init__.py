@@ -1,0 +1,1 @@
+"""A folder of detectors, and which of them is in use."""
