@@ -40,6 +40,7 @@ class Inbox:
         self._metrics = metrics
         self._max_records = max_records
         self._polled: deque[Records] = deque()
+        self._polled_at_s = 0.0
         self._next: Taken | None = None
 
     def fill(self, timeout_s: float) -> None:
@@ -52,6 +53,7 @@ class Inbox:
         if not self._polled:
             with self._metrics.step_seconds.labels("poll").time():
                 polled = self._consumer.poll(self._max_records, timeout_s)
+            self._polled_at_s = time.monotonic()
             for records in self._recovery.split(polled):
                 self._polled.extend(parts(records, MAX_TURN_BYTES))
         if self._polled:
@@ -64,6 +66,9 @@ class Inbox:
     def take(self) -> Taken | None:
         """What is decoded, once."""
         taken, self._next = self._next, None
+        if taken is not None:
+            # No poll is made while there is something left of the one before.
+            self._metrics.queue_wait.observe(time.monotonic() - self._polled_at_s)
         return taken
 
     def give_up(self, partitions: Collection[Partition]) -> None:

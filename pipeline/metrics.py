@@ -1,7 +1,9 @@
 """Every metric the worker exports, declared together. Labels are bounded: never a unit, a
 sensor's value or an offset."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from pipeline.records import Partition
+from pipeline.records import Partition, TimeArray
 
 SCORE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2, 4, 10)
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
@@ -51,6 +53,19 @@ class ArrayHistogram(Collector):
             buckets=list(zip(bounds, cumulative, strict=True)),
             sum_value=self._sum,
         )
+
+
+class SensorShares(Protocol):
+    """How each sensor has moved, in the order of the detector's; NaN where unknown."""
+
+    @property
+    def psi_F(self) -> TimeArray: ...  # noqa: N802
+    @property
+    def out_of_range_F(self) -> TimeArray: ...  # noqa: N802
+    @property
+    def missing_F(self) -> TimeArray: ...  # noqa: N802
+    @property
+    def stuck_F(self) -> TimeArray: ...  # noqa: N802
 
 
 class WorkerMetrics:
@@ -116,6 +131,19 @@ class WorkerMetrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
+        self.queue_wait = Histogram(
+            "pipeline_queue_wait_seconds",
+            "From a batch's poll to its being taken up.",
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.commits = counter(
+            "pipeline_commits_total",
+            "Commits of offsets: done, or postponed, which the next one makes up for.",
+            "outcome",
+        )
+        for outcome in ("done", "postponed"):
+            self.commits.labels(outcome)
         self.consumer_lag = gauge(
             "pipeline_consumer_lag_records",
             "Records not yet read, as of the last fetch.",
@@ -161,6 +189,83 @@ class WorkerMetrics:
             "digest",
             "model",
         )
+        self.score_psi = gauge(
+            "pipeline_score_psi",
+            "How far recent scores are from those of calibration, as a population "
+            "stability index: 0 not at all, over 0.25 far.",
+            "digest",
+        )
+        self.sensor_psi = gauge(
+            "pipeline_sensor_psi",
+            "How far a sensor's recent values are from those of training, as a population "
+            "stability index.",
+            "digest",
+            "sensor",
+        )
+        self.sensor_out_of_range = gauge(
+            "pipeline_sensor_out_of_range_ratio",
+            "Share of a sensor's recent values that lie outside what training saw.",
+            "digest",
+            "sensor",
+        )
+        self.sensor_missing = gauge(
+            "pipeline_sensor_missing_ratio",
+            "Share of recent readings without this sensor's value.",
+            "digest",
+            "sensor",
+        )
+        self.sensor_stuck = gauge(
+            "pipeline_sensor_stuck_ratio",
+            "Share of recent readings in which this sensor has stood still for over twice "
+            "as long as ever in training.",
+            "digest",
+            "sensor",
+        )
+        self.sensors_drifting = gauge(
+            "pipeline_sensors_drifting",
+            "Sensors, of all that the detector has, of which too much is (by) psi, "
+            "out_of_range, missing or stuck.",
+            "digest",
+            "by",
+        )
+        self.calibration_score_ratio = gauge(
+            "pipeline_calibration_score_ratio",
+            "Share of the scores of calibration that were no higher than this.",
+            "digest",
+            "le",
+        )
+        self.false_alarms_promised = gauge(
+            "pipeline_false_alarms_promised_per_unit_day",
+            "Incidents per unit and day that calibration found in normal readings.",
+            "digest",
+        )
+        self.unit_days_watched = counter(
+            "pipeline_unit_days_watched_total",
+            "Time that units were watched, by their readings' own times, gaps not counted.",
+        )
+        self.incidents_per_unit_day = gauge(
+            "pipeline_incidents_per_unit_day",
+            "Incidents opened per unit and day watched, over the last hour, day and week "
+            "of this worker; NaN where nothing was watched.",
+            "over",
+        )
+        self.ready = gauge("pipeline_ready", "What /readyz says: 1 ready, 0 not.")
+        self.device_memory = gauge(
+            "pipeline_device_memory_bytes",
+            "Memory of a GPU that tensors of this worker take.",
+            "device",
+        )
+        self._of_detector = (
+            self.detector_info,
+            self.score_psi,
+            self.sensor_psi,
+            self.sensor_out_of_range,
+            self.sensor_missing,
+            self.sensor_stuck,
+            self.sensors_drifting,
+            self.calibration_score_ratio,
+            self.false_alarms_promised,
+        )
         self.build_info = gauge(
             "pipeline_build_info",
             "1, labelled with the versions in use.",
@@ -175,6 +280,26 @@ class WorkerMetrics:
             self.records_rejected.labels(reason)
         for state in states:
             self.alerts_sent.labels(state)
+
+    def show_sensors(self, digest: str, names: Sequence[str], drift: SensorShares) -> None:
+        """Show how each sensor of a detector has moved; nothing where that is NaN."""
+        gauges = {
+            self.sensor_psi: drift.psi_F,
+            self.sensor_out_of_range: drift.out_of_range_F,
+            self.sensor_missing: drift.missing_F,
+            self.sensor_stuck: drift.stuck_F,
+        }
+        for gauge, values_F in gauges.items():
+            for name, value in zip(names, values_F.tolist(), strict=False):
+                if math.isnan(value):
+                    gauge.remove(digest, name)
+                else:
+                    gauge.labels(digest, name).set(value)
+
+    def forget_detector(self, digest: str) -> None:
+        """Export nothing more of the detector with this digest."""
+        for gauge in self._of_detector:
+            gauge.remove_by_labels({"digest": digest})
 
     def show_lag(self, lag: Mapping[Partition, int]) -> None:
         """Show the lag of these partitions and of no others."""

@@ -8,6 +8,7 @@ import structlog
 
 from pipeline.delivery import Delivery
 from pipeline.errors import TransportError
+from pipeline.metrics import WorkerMetrics
 from pipeline.records import Partition
 from pipeline.recovery import Recovery
 from pipeline.steps import Steps
@@ -24,18 +25,25 @@ class Offsets:
     """Owns the offsets up to which everything is published, until they are committed."""
 
     def __init__(
-        self, delivery: Delivery, recovery: Recovery, steps: Steps, interval_s: float
+        self,
+        delivery: Delivery,
+        recovery: Recovery,
+        steps: Steps,
+        interval_s: float,
+        metrics: WorkerMetrics,
     ) -> None:
         """Args:
         delivery: commits.
         recovery: says what to store beside each offset.
         steps: remember what that is about.
         interval_s: between two commits while records keep coming.
+        metrics: count commits.
         """
         self._delivery = delivery
         self._recovery = recovery
         self._steps = steps
         self._interval_s = interval_s
+        self._metrics = metrics
         self._next_offsets: dict[Partition, int] = {}
         self._tried_at_s = -math.inf
         self._postponed_at_s: float | None = None
@@ -77,9 +85,11 @@ class Offsets:
                 raise
             # A rebalance is under way, mostly. The next commit has these too, and if
             # the partition is gone by then its new owner repeats them.
+            self._metrics.commits.labels("postponed").inc()
             if self._postponed_at_s is None:
                 log.warning("commit_postponed", error=str(error))
                 self._postponed_at_s = time.monotonic()
             return
+        self._metrics.commits.labels("done").inc()
         self._next_offsets.clear()
         self._postponed_at_s = None

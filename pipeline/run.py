@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from pipeline import decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector, load
 from pipeline.detector.steady import is_steady
+from pipeline.drift.drift import Drift
+from pipeline.drift.still import StillRuns
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
 from pipeline.idle import LOOK_FOR_IDLE_EVERY_S
@@ -78,6 +81,10 @@ def run(
         log.warning("scores_depend_on_batches", device=scorer.device_type)
     health = Health(settings.http.max_turn_s, time.monotonic())
     health.detector_verified()
+    metrics.ready.set_function(lambda: all(health.readiness(time.monotonic()).values()))
+    if scorer.device.type == "cuda":
+        memory = metrics.device_memory.labels(str(scorer.device))
+        memory.set_function(partial(torch.cuda.memory_allocated, scorer.device))
     with HealthServer(settings.http.host, settings.http.port, registry, health) as server:
         log.info(
             "worker_started",
@@ -163,6 +170,7 @@ def _work(
             poll_timeout_s=settings.poll.timeout_s,
             commit_interval_s=kafka.commit_interval_s,
             look_for_idle_every_s=LOOK_FOR_IDLE_EVERY_S,
+            drift=Drift(loaded, metrics, settings.drift),
         )
         try:
             show_client_errors()
@@ -199,6 +207,8 @@ def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     detector = loaded.detector
     unit_bytes = SlidingWindows.bytes_per_unit(detector.window, len(detector.sensors))
     unit_bytes += detector.memory().bytes_per_unit
+    if loaded.manifest.training.usual is not None:
+        unit_bytes += StillRuns.bytes_per_unit(len(detector.sensors))
     n_affordable = max(1, settings.max_state_bytes // unit_bytes)
     if n_affordable < settings.max_units:
         log.warning(

@@ -120,6 +120,24 @@ class HttpSettings(BaseModel):
     slow broker may take to acknowledge."""
 
 
+class DriftSettings(BaseModel):
+    """How recent readings are held against those that the detector was made of."""
+
+    model_config = PART
+
+    period_s: float = Field(default=3_600.0, gt=0)
+    """What shares of values that are missing, out of range or stuck are taken over, and
+    longer where fewer than 500 readings come in it."""
+
+    psi_period_s: float = Field(default=86_400.0, gt=0)
+    """What distributions are compared over, likewise. Those of an hour differ from those of
+    a day without any drift."""
+
+    max_sensors: int = Field(default=50, ge=0)
+    """So many of the detector's sensors, the first ones, have series of their own. All are
+    counted in `pipeline_sensors_drifting`."""
+
+
 class LogSettings(BaseModel):
     """What is logged, to standard error."""
 
@@ -197,6 +215,7 @@ class Settings(SourcedSettings):
     rejects: RejectSettings = RejectSettings()
     incident: IncidentSettings = IncidentSettings()
     alert: AlertSettings = AlertSettings()
+    drift: DriftSettings = DriftSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

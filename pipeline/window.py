@@ -64,6 +64,8 @@ class Arrived(NamedTuple):
     """Of each unit's first."""
     reading_N: IntArray
     """Index, within the poll's readings, of each; those of one unit together."""
+    step_s_N: TimeArray
+    """Time since its unit's reading before it, >= 0; NaN where its unit starts with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,13 @@ class SlidingWindows:
         by_unit_N = np.argsort(row_N, kind="stable")
         row_N, time_s_N = row_N[by_unit_N], readings.time_s_N[by_unit_N]
         before_s_N = self._newest_before(time_s_N, row_N)
-        late_N = time_s_N < before_s_N
         anew_N = time_s_N - before_s_N > self.idle_s
         if not anew_N.any():
-            return [self._append(readings, by_unit_N, row_N, late_N, anew_N)]
+            return [self._append(readings, by_unit_N, row_N, before_s_N, anew_N)]
         stretch_N = _stretches(row_N, anew_N)
         parts = [np.flatnonzero(stretch_N == n) for n in range(stretch_N.max() + 1)]
         return [
-            self._append(readings, by_unit_N[at], row_N[at], late_N[at], anew_N[at])
+            self._append(readings, by_unit_N[at], row_N[at], before_s_N[at], anew_N[at])
             for at in parts
         ]
 
@@ -149,7 +150,7 @@ class SlidingWindows:
         readings: Readings,
         reading_N: IntArray,
         row_N: IntArray,
-        late_N: BoolArray,
+        before_s_N: TimeArray,
         anew_N: BoolArray,
     ) -> LiveWindows:
         """Append some of a poll's readings.
@@ -158,12 +159,18 @@ class SlidingWindows:
             readings: the poll's.
             reading_N: which of them, sorted by row.
             row_N: each one's row.
-            late_N: which of them are left out.
+            before_s_N: the newest time of its unit before it, or NaN; older than that it
+                is left out.
             anew_N: with which of them their unit starts anew; its first one here.
         """
         anew = row_N[anew_N]
         self._trails.forget(anew)
-        reading_N, row_N = reading_N[~late_N], row_N[~late_N]
+        step_s_N = readings.time_s_N[reading_N] - before_s_N
+        step_s_N[anew_N] = np.nan
+        late_N = step_s_N < 0
+        if late_N.any():
+            reading_N, row_N = reading_N[~late_N], row_N[~late_N]
+            step_s_N = step_s_N[~late_N]
         offset_N = readings.offset_N[reading_N]
         (flat_MF, low_offset_M), position_N, n_before_N = self._trails.extend(
             row_N,
@@ -186,6 +193,7 @@ class SlidingWindows:
                 np.diff(first_G, append=len(row_N)),
                 offset_N[first_G],
                 reading_N,
+                step_s_N,
             ),
             anew=anew,
             n_late=int(late_N.sum()),

@@ -16,6 +16,7 @@ import structlog
 
 from pipeline.dead_letter import dead_letter
 from pipeline.delivery import Delivery
+from pipeline.drift.drift import Drift
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
@@ -67,6 +68,7 @@ class Worker:
         poll_timeout_s: float,
         commit_interval_s: float,
         look_for_idle_every_s: float,
+        drift: Drift | None = None,
     ) -> None:
         """Join the group.
 
@@ -84,6 +86,7 @@ class Worker:
             commit_interval_s: how long finished work may wait for its commit while records
                 keep coming: what a crash repeats.
             look_for_idle_every_s: between two looks for units that are silent for long.
+            drift: is told of all readings; None where nobody asks for it.
         """
         self._steps = steps
         self._recovery = recovery
@@ -97,13 +100,13 @@ class Worker:
         self._publish_again_at_s = -math.inf
         self._look_for_idle_every_s = look_for_idle_every_s
         self._looked_for_idle_at_s = time.monotonic()
-        self._log = WorkerLog(metrics, steps.scorer.device_type)
+        self._log = WorkerLog(metrics, steps.scorer.device_type, drift)
         self._beside: SideThread[Turn] = SideThread("batch")
         self._in_hand: Future[Turn] | None = None
         self._disowned: frozenset[Partition] = frozenset()
         self._is_put = False
         self._finished: Turn | None = None
-        self._offsets = Offsets(delivery, recovery, steps, commit_interval_s)
+        self._offsets = Offsets(delivery, recovery, steps, commit_interval_s, metrics)
         self._consumer = connect(self)
         self._inbox = Inbox(self._consumer, recovery, steps.decoder, metrics, max_records)
 
@@ -197,7 +200,7 @@ class Worker:
         if self._disowned:
             turn = turn.without(self._disowned)
         if turn.records.is_replay:
-            self._metrics.readings_replayed.inc(len(turn.taken.decoded))
+            self._log.show_replay(turn)
         elif not self._sent(turn):
             return False
         self._in_hand, self._is_put, self._finished = None, False, turn
@@ -320,6 +323,7 @@ class Worker:
         self._metrics.offsets_missed.inc(self._recovery.take_missed())
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
+        self._log.show_drift()
         self._health.turned(len(assignment), time.monotonic())
 
 

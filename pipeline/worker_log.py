@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
+from pipeline.drift.budget import DAY_S, OVER_S, Budget
+from pipeline.drift.drift import Drift
+from pipeline.drift.watched import Watched
 from pipeline.incident import Event
 from pipeline.logs import LogLimit
 from pipeline.metrics import WorkerMetrics
@@ -18,11 +22,21 @@ MAX_LINES_PER_S = 20
 
 
 class WorkerLog:
-    """Owns how many lines of each kind may still be logged in this second."""
+    """Owns how many lines of each kind may still be logged in this second, and what is
+    observed over time: drift, and how often units that are watched have incidents."""
 
-    def __init__(self, metrics: WorkerMetrics, device_type: str) -> None:
+    def __init__(
+        self, metrics: WorkerMetrics, device_type: str, drift: Drift | None
+    ) -> None:
+        """Start with nothing seen; `drift` is None if nobody is to be told of it."""
         self._metrics = metrics
         self._device_type = device_type
+        self._drift = drift
+        self._watched = Watched()
+        self._budget = Budget()
+        for over, over_s in OVER_S.items():
+            rate = partial(self._per_unit_day, over_s)
+            metrics.incidents_per_unit_day.labels(over).set_function(rate)
         self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
         self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
@@ -39,8 +53,36 @@ class WorkerLog:
         self._show_incidents(turn.events)
         self._show_unknown(unknown)
 
+    def take_detector(self, device_type: str, drift: Drift | None) -> None:
+        """Scores are another detector's from now on."""
+        self._device_type, self._drift = device_type, drift
+
+    def show_replay(self, turn: Turn) -> None:
+        """Count what was only read again: nothing of it is new but what is remembered."""
+        self._metrics.readings_replayed.inc(len(turn.taken.decoded))
+        self._observe(turn)
+
+    def show_drift(self) -> None:
+        """Show how far readings have moved, every now and then."""
+        if self._drift is not None:
+            self._drift.show(time.monotonic())
+
+    def _observe(self, turn: Turn) -> float:
+        """Learn from a turn's readings; return how long their units were watched."""
+        if self._drift is not None:
+            self._drift.observe(turn, time.monotonic())
+        watched_s = (self._watched.extend(each.windows.arrived) for each in turn.stretches)
+        return sum(watched_s)
+
+    def _per_unit_day(self, over_s: float) -> float:
+        return self._budget.per_unit_day(over_s, time.monotonic())
+
     def _count(self, turn: Turn) -> None:
         metrics = self._metrics
+        unit_days = self._observe(turn) / DAY_S
+        metrics.unit_days_watched.inc(unit_days)
+        n_opened = sum(event.state == "opened" for event in turn.events)
+        self._budget.add(n_opened, unit_days, time.monotonic())
         metrics.readings.inc(len(turn.taken.decoded))
         metrics.batch_readings.observe(len(turn.taken.decoded))
         for stretch in turn.stretches:

@@ -7,7 +7,9 @@ from prometheus_client import CollectorRegistry
 from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
 from pipeline.decode import Decoder
 from pipeline.delivery import AtLeastOnce, Delivery
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
+from pipeline.drift.drift import Drift
 from pipeline.errors import MessageTooLarge, TransportError
 from pipeline.expected import ExpectedEncoder
 from pipeline.health import Health
@@ -19,6 +21,7 @@ from pipeline.records import Message
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer
+from pipeline.settings import DriftSettings
 from pipeline.steps import Steps, n_readings_needed
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.trigger import IncidentRule
@@ -49,9 +52,12 @@ class Setup:
         max_replay_records: int = 1_000_000,
         delivery: Delivery | None = None,
         expected_topic: str = "",
+        drift_of: LoadedDetector | None = None,
+        drift_settings: DriftSettings = DriftSettings(),  # noqa: B008 - it is frozen
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
+        self.metrics = WorkerMetrics(self.registry)
         self.health = Health(max_turn_s=60.0, now_s=0.0)
         self.scorer = Scorer(detector, torch.device("cpu"), has_latents=True)
         rule = IncidentRule(2, 3, 5)
@@ -82,12 +88,15 @@ class Setup:
             delivery=delivery or AtLeastOnce(MemoryProducer(broker)),
             dead_letters_topic="readings.dead",
             limit=RejectionLimit(max_fraction, min_records=10, period_s=60.0),
-            metrics=WorkerMetrics(self.registry),
+            metrics=self.metrics,
             health=self.health,
             max_records=max_records,
             poll_timeout_s=0.0,
             commit_interval_s=commit_interval_s,
             look_for_idle_every_s=look_for_idle_every_s,
+            drift=(
+                None if drift_of is None else Drift(drift_of, self.metrics, drift_settings)
+            ),
         )
 
     def _connect(self, listener: object) -> MemoryConsumer:

@@ -16,6 +16,7 @@ from pipeline.detector.manifest_parts import (
     StatisticPart,
     ThresholdPart,
     TrainingPart,
+    UsualPart,
 )
 from pipeline.detector.residual import ResidualScoring
 from pipeline.detector.scaling import Scaling
@@ -43,6 +44,7 @@ def manifest_of(
     losses: dict[str, Losses],
     score_counts: list[int],
     explained: float,
+    usual: UsualPart,
     versions: dict[str, str],
 ) -> Manifest:
     """The manifest of a detector that was just trained, its files not yet written."""
@@ -81,6 +83,7 @@ def manifest_of(
                 *history.notes,
                 *(f"{n} rows left out: {reason}" for reason, n in folds.n_left_out.items()),
             ],
+            usual=usual,
         ),
         versions=versions,
         weights=FilePart("", ""),

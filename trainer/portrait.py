@@ -7,10 +7,10 @@ import numpy as np
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.latent import Encoder, reconstructed
+from pipeline.drift.score_bins import N_BINS, score_counts
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.window import Windows, cut_windows
 from trainer.latent.plot import main_directions
-from trainer.score_bins import N_BINS, score_counts
 
 N_DOTS = 1_200
 """Windows in the map, at most twice as many."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.detector.artifact import LoadedDetector
+from pipeline.drift.score_bins import N_BINS
 from pipeline.times import parse_iso_s
 from trainer.page_template import family_words, style_sheet
 from trainer.portrait import Portrait, WindowView
@@ -15,7 +16,6 @@ from trainer.portrait_pictures import (
     scores_picture,
     window_picture,
 )
-from trainer.score_bins import N_BINS
 
 
 def detector_parts(loaded: LoadedDetector, portrait: Portrait) -> dict[str, Any]:

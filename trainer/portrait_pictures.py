@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from pipeline.drift.score_bins import SCORE_EDGES
 from pipeline.records import FloatArray, IntArray
 from trainer.pictures import COLOURS, LARGEST, STYLE, as_svg
 from trainer.portrait import Dots
-from trainer.score_bins import SCORE_EDGES
 
 FAMILY_COLOURS = ("observed", "incident", "event", "expected", "false", "ink")
 

@@ -17,6 +17,7 @@ from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import VARIATIONAL
 from pipeline.detector.network import Network
 from pipeline.detector.scoring import Scoring
+from pipeline.drift.score_bins import score_counts
 from pipeline.errors import InputError
 from pipeline.records import FloatArray
 from pipeline.settings import parse_trigger
@@ -31,10 +32,10 @@ from trainer.labels.residuals import anomalous_residuals, silenced_residuals
 from trainer.labels.signature import with_signatures
 from trainer.manifest import manifest_of
 from trainer.prepare import Prepared, prepare
-from trainer.score_bins import score_counts
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
 from trainer.surprise import explained, fit_elbo_scoring, fit_residual_scoring
+from trainer.usual import usual_readings
 
 ENSEMBLE = "ensemble"
 FAMILIES_OF: dict[str, tuple[str, ...]] = {ENSEMBLE: ("vae", "dae")}
@@ -113,6 +114,12 @@ def train(
         losses=losses,
         score_counts=score_counts(scores.score_B / calibration.threshold).tolist(),
         explained=share_explained,
+        usual=usual_readings(
+            history.values_NF,
+            folds.folds[0].training.flat_MF,
+            history.unit_N,
+            folds.used_N,
+        ),
         versions=_versions(),
     )
     golden_NF = _golden_readings(history, folds, scores, settings.window)

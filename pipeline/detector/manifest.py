@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pipeline.detector.manifest_parts import (
+    N_QUANTILE_BINS,
     ElboPart,
     FilePart,
     IncidentPart,
@@ -14,6 +15,7 @@ from pipeline.detector.manifest_parts import (
     ScalerPart,
     ThresholdPart,
     TrainingPart,
+    UsualPart,
 )
 from pipeline.detector.strict import refuse_repeated_names, shortened, shown
 from pipeline.errors import DetectorError
@@ -66,6 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _check_residual(self.score, n_sensors)
         if unusable := [name for name in self.sensors if not is_sensor_name(name)]:
             raise ValueError(f"{shown(unusable)} cannot be names of sensors")
+        if self.training.usual is not None:
+            _check_usual(self.training.usual, n_sensors)
         n_over, n_last = self.incident.trigger
         if n_over > n_last:
             raise ValueError(f"trigger {n_over} of {n_last} can never be met")
@@ -86,6 +90,17 @@ def _check_residual(score: ResidualPart, n_sensors: int) -> None:
         if any(len(row) != n_scored for row in rows):
             raise ValueError(f"signatures must be of the {n_scored} sensors scored")
         _check_span(signature.span)
+
+
+def _check_usual(usual: UsualPart, n_sensors: int) -> None:
+    of_sensors = [getattr(usual, name) for name in usual.__struct_fields__]
+    if any(len(values) != n_sensors for values in of_sensors):
+        raise ValueError(f"usual readings must be of the {n_sensors} sensors")
+    n_edges = {len(edges) for edges in usual.edges}
+    if n_edges != {N_QUANTILE_BINS - 1} or {len(s) for s in usual.shares} != {
+        N_QUANTILE_BINS
+    }:
+        raise ValueError(f"usual values must be in {N_QUANTILE_BINS} bins a sensor")
 
 
 def _check_span(span: int) -> None:

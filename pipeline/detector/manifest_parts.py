@@ -121,7 +121,31 @@ class ThresholdPart(
     what `max_readings` left of it, or scores that make no more incidents before these melt
     into one. Empty where it is promised."""
     score_counts: Annotated[list[int], msgspec.Meta(max_length=MAX_CURVE)] = []
-    """Of the calibration part, windows by score; see `trainer.score_bins`."""
+    """Of the calibration part, windows by score; see `pipeline.drift.score_bins`."""
+
+
+N_QUANTILE_BINS = 10
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class UsualPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What readings were like that were learned from: what live ones are held against.
+
+    Values are scaled as networks see them, each unit's by its own scaler where it has one.
+    Per sensor, in the order of `sensors`.
+    """
+
+    low: list[Finite]
+    high: list[Finite]
+    """Smallest and largest value."""
+    edges: list[Annotated[list[Finite], msgspec.Meta(max_length=N_QUANTILE_BINS - 1)]]
+    """Inner ones of bins that hold about equal shares; a value on one counts above it."""
+    shares: list[Annotated[list[Share], msgspec.Meta(max_length=N_QUANTILE_BINS)]]
+    """Of the values, in each bin."""
+    missing: list[Share]
+    """Of the readings, those without a value."""
+    longest_still: list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]
+    """Readings in a row, at most, that repeated the one before them."""
 
 
 class TrainingPart(
@@ -147,6 +171,7 @@ class TrainingPart(
     left_out: list[str]
     loss_curves: dict[str, Annotated[list[float], msgspec.Meta(max_length=MAX_CURVE)]] = {}
     """Mean training loss by family, of equal parts of the training, in their order."""
+    usual: UsualPart | None = None
 
 
 class FilePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

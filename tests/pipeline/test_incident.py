@@ -19,6 +19,14 @@ RULE = IncidentRule(n_over=2, n_last=3, n_recovery=2)
 REACH = np.array([7, 8, 9, 10])
 """From which offset on each unit's readings bring it about again."""
 
+NOTHING_ARRIVED = Arrived(
+    row_G=np.empty(0, dtype=np.int64),
+    n_G=np.empty(0, dtype=np.int64),
+    first_offset_G=np.empty(0, dtype=np.int64),
+    reading_N=np.empty(0, dtype=np.int64),
+    step_s_N=np.empty(0),
+)
+
 
 def scored(
     score_by_row: Mapping[int, Sequence[float]], first_index: int = 0
@@ -45,7 +53,7 @@ def scored(
             reading_B=np.arange(len(row_B)),
             row_B=row_B,
             first_offset_B=index_B - 3,
-            arrived=Arrived(*[row_B[:0]] * 4),
+            arrived=NOTHING_ARRIVED,
             anew=row_B[:0],
             n_late=0,
         ),

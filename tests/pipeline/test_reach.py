@@ -18,6 +18,7 @@ def arrived(first_offset_of: dict[int, int], n_of: dict[int, int]) -> Arrived:
         np.array([n_of[row] for row in rows], dtype=np.int64),
         np.array([first_offset_of[row] for row in rows], dtype=np.int64),
         np.empty(0, dtype=np.int64),
+        np.empty(0, dtype=np.float64),
     )
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.detector.artifact import LoadedDetector
+from pipeline.drift.score_bins import N_BINS, SCORE_EDGES, score_counts
 from pipeline.window import cut_windows
 from tests import builders
 from tests.trainer.training import TrainedModel
 from trainer import portrait as portrait_module
 from trainer.portrait import Portrait, PortraitBuilder, ScoredWindows
-from trainer.score_bins import N_BINS, SCORE_EDGES, score_counts
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What a worker observes over time: drift, and how often units have incidents."""

@@ -1,0 +1,117 @@
+"""Recent values of each sensor against what training saw of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.detector.manifest_parts import N_QUANTILE_BINS, UsualPart
+from pipeline.drift.psi import psi_of_counts
+from pipeline.drift.recent import Recent
+from pipeline.drift.still import stuck_limits
+from pipeline.records import FloatArray, IntArray, TimeArray
+
+FAR_PSI = 0.25
+"""See `psi`."""
+FAR_SHARE = 0.1
+"""Of the readings: out of range, stuck, or missing beyond the usual."""
+
+
+class SensorDrift(NamedTuple):
+    """Of each sensor, over the recent period; NaN where too little is known."""
+
+    psi_F: TimeArray
+    out_of_range_F: TimeArray
+    """Shares, 0 to 1: of its values."""
+    missing_F: TimeArray
+    """Of the readings."""
+    stuck_F: TimeArray
+    n_drifting: dict[str, int]
+    """Sensors of which too much is so, by what is."""
+
+
+class Sensors:
+    """Owns the counts of recent values, sensor by sensor."""
+
+    def __init__(
+        self, usual: UsualPart, period_s: float, psi_period_s: float, n_enough: int
+    ) -> None:
+        """Count from now on.
+
+        Args:
+            usual: what training saw.
+            period_s: what shares are taken over.
+            psi_period_s: what distributions are compared over.
+            n_enough: readings below which nothing is told.
+        """
+        n_sensors = len(usual.low)
+        self._n_enough = n_enough
+        # Sensors along the first axis: numpy is slow over a short last one.
+        self._low_F1 = np.array(usual.low, dtype=np.float32)[:, None]
+        self._high_F1 = np.array(usual.high, dtype=np.float32)[:, None]
+        self._edge_EF1 = np.array(usual.edges, dtype=np.float32).T[:, :, None].copy()
+        self._share_FK = np.array(usual.shares)
+        self._missing_F = np.array(usual.missing)
+        self._limit_F1 = stuck_limits(np.array(usual.longest_still))[:, None]
+        self._first_bin_F1 = N_QUANTILE_BINS * np.arange(n_sensors)[:, None]
+        self._faults = Recent(period_s, n_enough, n_sensors, n_sensors, n_sensors)
+        self._values = Recent(psi_period_s, n_enough, n_sensors * N_QUANTILE_BINS)
+
+    def add(self, x_BF: FloatArray, run_BF: npt.NDArray[np.uint16], now_s: float) -> None:
+        """Count some readings.
+
+        Args:
+            x_BF: scaled, NaN where missing.
+            run_BF: how often in a row each repeated the one before.
+            now_s: of the monotonic clock.
+        """
+        x_FB = np.ascontiguousarray(x_BF.T)
+        is_there_FB = ~np.isnan(x_FB)
+        is_out_FB = (x_FB < self._low_F1) | (x_FB > self._high_F1)
+        is_stuck_FB = self._limit_F1 < run_BF.T
+        counts = [each.sum(axis=1) for each in (is_out_FB, ~is_there_FB, is_stuck_FB)]
+        self._faults.add(len(x_BF), now_s, *counts)
+        bin_FB = np.repeat(self._first_bin_F1, len(x_BF), axis=1)
+        for edge_F1 in self._edge_EF1:
+            bin_FB += x_FB >= edge_F1
+        n_bins = self._share_FK.size
+        self._values.add(
+            len(x_BF), now_s, np.bincount(bin_FB[is_there_FB], minlength=n_bins)
+        )
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there is anything to tell."""
+        return self._faults.is_enough
+
+    def drift(self) -> SensorDrift:
+        """What there is to tell."""
+        (counts,) = self._values.totals()
+        counts_FK = counts.reshape(self._share_FK.shape)
+        psi_F = psi_of_counts(self._share_FK, counts_FK)
+        psi_F[counts_FK.sum(axis=1) < self._n_enough] = np.nan
+        out_F, missing_F, stuck_F = self._faults.totals()
+        n = self._faults.n_readings
+        out_of_range_F = _shares(out_F, n - missing_F)
+        missing_share_F = _shares(missing_F, np.full_like(missing_F, n))
+        stuck_share_F = _shares(stuck_F, np.full_like(stuck_F, n))
+        is_far_F = {
+            "psi": psi_F > FAR_PSI,
+            "out_of_range": out_of_range_F > FAR_SHARE,
+            "missing": missing_share_F > self._missing_F + FAR_SHARE,
+            "stuck": stuck_share_F > FAR_SHARE,
+        }
+        return SensorDrift(
+            psi_F,
+            out_of_range_F,
+            missing_share_F,
+            stuck_share_F,
+            {by: int(each_F.sum()) for by, each_F in is_far_F.items()},
+        )
+
+
+def _shares(n_F: IntArray, of_F: IntArray) -> TimeArray:
+    """NaN of none."""
+    share_F = np.full(len(n_F), np.nan)
+    np.divide(n_F, of_F, out=share_F, where=of_F > 0)
+    return share_F
