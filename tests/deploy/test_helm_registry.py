@@ -1,0 +1,272 @@
+"""The chart's detectors: trained on a schedule, taken into use only when told to."""
+
+import csv
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.helm import (
+    RETRAINING,
+    VALUE_SETS,
+    Manifest,
+    Values,
+    container,
+    environment,
+    merged,
+    one,
+    worker,
+)
+from tests.deploy.test_names import PROGRAMS
+from tests.support import wait_until
+
+TIMEOUT_S = 600.0
+"""Against hanging for ever."""
+
+WEEKS = [f"detector-202611{day:02}T030000Z" for day in (1, 8, 15, 22)]
+
+
+def retrain(
+    values: Values, registry: Path, path: Path, history: Path = Path("/none")
+) -> subprocess.CompletedProcess[str]:
+    """Run what the CronJob runs, in a folder of ours.
+
+    Args:
+        values: of the chart, on top of retraining.
+        registry: stands for the volume.
+        path: folder of the `trainer` that is found.
+        history: a file.
+    """
+    job = one("CronJob", merged(RETRAINING, values))
+    variables = {**environment(job), "REGISTRY": str(registry), "HISTORY": str(history)}
+    found = container(job)
+    return subprocess.run(
+        [*found["command"], *found["args"]],
+        env={**variables, "PATH": f"{path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def fake_trainer(tmp_path: Path) -> Path:
+    """A folder with a `trainer` that prints its arguments and makes its folder."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "trainer"
+    program.write_text('#!/bin/sh\nprintf "<%s>\\n" "$@"\nmkdir "$4"\n')
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """Four weeks' detectors, of which the oldest two are in use and were before."""
+    folder = tmp_path / "detectors"
+    for name in (*WEEKS, "by-hand", "detector-old"):
+        (folder / name).mkdir(parents=True)
+    (folder / "current").symlink_to(WEEKS[1])
+    (folder / "previous").symlink_to(WEEKS[0])
+    return folder
+
+
+def test_a_detector_is_trained_under_a_name_of_its_own(
+    registry: Path, fake_trainer: Path
+) -> None:
+    values = {"retraining": {"name": "pumps", "args": ["--model", "v ae"]}}
+
+    done = retrain(values, registry, fake_trainer, Path("/history/pumps.csv"))
+
+    assert done.returncode == 0, done.stderr
+    (made,) = (path.name for path in registry.glob("pumps-*"))
+    assert re.fullmatch(r"pumps-\d{8}T\d{6}Z", made)
+    arguments = ["fit", "/history/pumps.csv", "--out", made, "--model", "v ae"]
+    assert re.findall("<(.*)>", done.stdout) == arguments
+    # Raises for an option that does not exist.
+    vars(PROGRAMS["trainer"])["commands"]["fit"].make_context("fit", arguments[1:])
+
+
+def test_retraining_takes_nothing_into_use(registry: Path, fake_trainer: Path) -> None:
+    done = retrain({}, registry, fake_trainer)
+
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(registry / "current") == WEEKS[1]
+
+
+@pytest.mark.parametrize(
+    ("keep", "removed"),
+    [
+        (0, []),
+        (8, []),
+        (5, []),
+        (2, [WEEKS[2]]),
+        (1, WEEKS[2:]),
+    ],
+)
+def test_old_detectors_go_unless_they_are_in_use_or_were_before(
+    registry: Path, fake_trainer: Path, keep: int, removed: list[str]
+) -> None:
+    before = set(os.listdir(registry))
+
+    done = retrain({"retraining": {"keep": keep}}, registry, fake_trainer)
+
+    assert done.returncode == 0, done.stderr
+    assert before - set(os.listdir(registry)) == set(removed)
+
+
+def test_a_first_detector_is_trained_into_an_empty_registry(
+    tmp_path: Path, fake_trainer: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    done = retrain({}, empty, fake_trainer)
+
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(empty)) == 1
+
+
+def test_two_trainings_never_run_at_once_and_none_runs_for_ever() -> None:
+    spec = one("CronJob", RETRAINING)["spec"]
+
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 21600
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 1
+
+
+def volumes(manifest: Manifest) -> dict[str, tuple[str, bool]]:
+    """By mount point: the claim, and whether it is read-only."""
+    spec = manifest["spec"]
+    pod = spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    return {
+        mount["mountPath"]: (claims[mount["name"]], mount.get("readOnly", False))
+        for mount in container(manifest)["volumeMounts"]
+        if mount["name"] in claims
+    }
+
+
+def test_the_trainer_reads_the_history_and_writes_where_the_worker_reads() -> None:
+    job = one("CronJob", RETRAINING)
+
+    assert volumes(job) == {
+        "/detectors": ("line-1-registry", False),
+        "/history": ("plant-history", True),
+    }
+    assert volumes(worker({})) == {"/detectors": ("line-1-registry", True)}
+    assert environment(job)["HISTORY"] == "/history/history.parquet"
+    assert environment(job)["REGISTRY"] == "/detectors"
+
+
+def test_a_claim_of_your_own_is_used_everywhere() -> None:
+    values = merged(
+        RETRAINING, {"registry": {"existingClaim": "shared"}, "promote": "detector-1"}
+    )
+
+    for manifest in (worker(values), one("CronJob", values), one("Job", values)):
+        assert volumes(manifest)["/detectors"][0] == "shared"
+
+
+def test_retraining_on_a_gpu_leaves_the_workers_without() -> None:
+    values = VALUE_SETS["retraining on a gpu"]
+
+    trainer = container(one("CronJob", values))
+
+    assert trainer["image"].endswith(":0.1.0-cuda")
+    assert trainer["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert "nvidia.com/gpu" not in container(worker(values))["resources"]["limits"]
+
+
+def test_a_promotion_is_run_once_for_what_it_promotes() -> None:
+    def name(values: Values) -> str:
+        return str(one("Job", values)["metadata"]["name"])
+
+    first = {"promote": "detector-1"}
+
+    assert name(first) == name(merged(first, {"replicas": 3}))
+    assert name(first) != name({"promote": "detector-2"})
+    # A Job cannot be changed, so that a changed one must have another name.
+    assert name(first) != name(merged(first, {"image": {"tag": "0.2.0"}}))
+
+
+def waiting(registry: Path) -> subprocess.Popen[str]:
+    """What runs before a worker, looking at a folder of ours, and more often."""
+    (first,) = worker({})["spec"]["template"]["spec"]["initContainers"]
+    (script,) = first["args"]
+    script = script.replace("/detectors", str(registry)).replace("sleep 5", "sleep 0.05")
+    return subprocess.Popen(
+        [*first["command"], script], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def test_a_worker_waits_for_the_first_detector_and_says_so(tmp_path: Path) -> None:
+    with waiting(tmp_path) as process:
+        assert process.stdout
+        try:
+            line = process.stdout.readline()
+            assert process.poll() is None
+            (tmp_path / "detector-1").mkdir()
+            (tmp_path / "detector-1" / "manifest.json").touch()
+            (tmp_path / "current").symlink_to("detector-1")
+            exit_code = process.wait(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+
+    assert line == f"no detector at {tmp_path}/current yet: train and promote one\n"
+    assert exit_code == 0
+
+
+def test_a_waiting_worker_stops_when_asked_to(tmp_path: Path) -> None:
+    with waiting(tmp_path) as process:
+        assert process.stdout
+        try:
+            process.stdout.readline()
+            process.terminate()
+            wait_until(lambda: process.poll() is not None, "the waiting script's end")
+        finally:
+            process.kill()
+
+    assert process.returncode == 143
+
+
+def test_what_is_retrained_and_promoted_is_what_a_worker_starts_with(
+    tmp_path: Path,
+) -> None:
+    history = tmp_path / "history.csv"
+    with history.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["time", "pressure", "flow"])
+        for i in range(400):
+            writer.writerow([i, math.sin(i / 9), math.cos(i / 7)])
+    registry = tmp_path / "detectors"
+    registry.mkdir()
+    values = {"retraining": {"args": ["--model", "ae"], "settings": {"TRAINER_STEPS": 20}}}
+    programs = Path(sys.executable).parent
+
+    trained = retrain(values, registry, programs, history)
+    assert trained.returncode == 0, trained.stderr
+    (name,) = os.listdir(registry)
+    arguments = container(one("Job", {"promote": name}))["args"]
+    promoted = subprocess.run(
+        [programs / "pipeline", arguments[0], registry, *arguments[2:]],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+    assert promoted.returncode == 0, promoted.stderr
+    assert arguments[1] == "/detectors"
+    with waiting(registry) as process:
+        assert process.wait(timeout=TIMEOUT_S) == 0
+    assert (registry / "current").resolve().name == name
