@@ -193,6 +193,53 @@ def replay(
 
 
 @app.command()
+def alerts(
+    since: Annotated[
+        str,
+        typer.Option(help="Alerts published since then: 1h, 7d, or an ISO 8601 time."),
+    ] = "1d",
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="All that the topic holds.")
+    ] = False,
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--unit", help="Only these: a name, or a pattern. Repeatable."),
+    ] = None,
+    severity: Annotated[str, typer.Option(help="Least: warning or critical.")] = "warning",
+    once: Annotated[
+        bool, typer.Option("--once", help="Show what is open now, and end.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One alert a line, as JSON.")
+    ] = False,
+    assignments: Assignments = None,
+    env_file: EnvFile = None,
+    secrets_dir: SecretsDir = None,
+) -> None:
+    """Follow the alert topic: what is open, and what was closed lately.
+
+    Repeats are dropped. It is a member of no group, and commits nothing. Where the output
+    is no terminal, alerts are printed a line each.
+    """
+    from pipeline.signals import StopSignals
+
+    signals = StopSignals()
+
+    from pipeline.configured import configured
+    from pipeline.settings import ConnectionSettings
+
+    settings = configured(ConnectionSettings, {}, assignments, env_file, secrets_dir)
+
+    import time
+
+    from pipeline.follow.command import follow, options
+
+    begin = "" if from_beginning else since
+    wanted = options(begin, units or [], severity, once, as_json, time.time())
+    follow(settings, wanted, signals)
+
+
+@app.command()
 def score(
     detector: Annotated[Path, typer.Argument(help="Detector folder.")],
     data: Annotated[Path, typer.Argument(help="History, CSV or Parquet.")],

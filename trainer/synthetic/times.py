@@ -1,12 +1,8 @@
 """Times and steps as the command line has them."""
 
-import math
-import re
-
 from pipeline.errors import InputError
-from pipeline.times import END_OF_CALENDAR_S, parse_iso_s
+from pipeline.times import END_OF_CALENDAR_S, length_s, parse_iso_s
 
-SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 MIN_STEP_S = 1e-6
 """Times are kept to a microsecond."""
 
@@ -17,8 +13,10 @@ def length_of_step_s(text: str) -> float:
     Raises:
         InputError: none of these, or shorter than a microsecond.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)", text.strip())
-    step_s = float(match[1]) * SECONDS_OF[match[2]] if match else math.nan
+    try:
+        step_s = length_s(text)
+    except ValueError:
+        step_s = 0.0
     if not MIN_STEP_S <= step_s < END_OF_CALENDAR_S:
         raise InputError(
             f"--step {text}: expected a length of time, for example 1s or 5min"

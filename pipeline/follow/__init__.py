@@ -1,0 +1,1 @@
+"""`pipeline alerts`: follows the alert topic in the terminal."""
