@@ -86,6 +86,11 @@ class AlertEncoder:
         self._max_sensors = max_sensors
         self._json = msgspec.json.Encoder()
 
+    @property
+    def digest(self) -> str:
+        """The detector's."""
+        return self._detector.digest
+
     def encode(self, events: list[Event]) -> list[Message]:
         """One message per event, keyed by unit so that a unit's alerts stay in order."""
         return [

@@ -51,7 +51,7 @@ class Inbox:
         if self._next is not None:
             return
         if not self._polled:
-            with self._metrics.step_seconds.labels("poll").time():
+            with self._metrics.timed("poll"):
                 polled = self._consumer.poll(self._max_records, timeout_s)
             self._polled_at_s = time.monotonic()
             for records in self._recovery.split(polled):
@@ -59,7 +59,7 @@ class Inbox:
         if self._polled:
             records = self._polled.popleft()
             taken_at_s = time.time()
-            with self._metrics.step_seconds.labels("decode").time():
+            with self._metrics.timed("decode"):
                 decoded, unreadable = self._decoder.decode(records)
             self._next = Taken(taken_at_s, records, decoded, unreadable)
 
@@ -69,6 +69,7 @@ class Inbox:
         if taken is not None:
             # No poll is made while there is something left of the one before.
             self._metrics.queue_wait.observe(time.monotonic() - self._polled_at_s)
+            self._metrics.spans.begin(taken)
         return taken
 
     def give_up(self, partitions: Collection[Partition]) -> None:

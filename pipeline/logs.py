@@ -2,33 +2,18 @@
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Collection
 from typing import Any
 
 import structlog
 
-
-class LogLimit:
-    """Bounds one kind of line to so many in a period. Owns the count of the current one.
-
-    A log that grows with what is sent to us would fill the disk.
-    """
-
-    def __init__(self, max_lines: int, period_s: float) -> None:
-        self._max_lines = max_lines
-        self._period_s = period_s
-        self._period_began_s = -math.inf
-        self._n_lines = 0
-
-    def allowed(self, n_wanted: int, now_s: float) -> int:
-        """How many of `n_wanted` lines may be logged now; they count as logged."""
-        if now_s - self._period_began_s >= self._period_s:
-            self._period_began_s, self._n_lines = now_s, 0
-        n = min(n_wanted, self._max_lines - self._n_lines)
-        self._n_lines += n
-        return n
+from pipeline.log_limit import (
+    RepeatLimit,
+    limiting_others,
+    limiting_ours,
+    with_suppressed,
+)
 
 
 def configure_logs(
@@ -38,6 +23,8 @@ def configure_logs(
     secrets: Collection[str] = (),
 ) -> None:
     """Set up logging, once, for our own lines and for those of the libraries.
+
+    Of lines that repeat, some are left out: see `RepeatLimit`.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
@@ -58,9 +45,12 @@ def configure_logs(
         shared.append(structlog.processors.format_exc_info)
     else:
         renderer = structlog.dev.ConsoleRenderer()
+    limit = RepeatLimit()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            # Before anything is made of a line that is then left out.
+            limiting_ours(limit),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -72,7 +62,7 @@ def configure_logs(
     handler.setFormatter(
         _Formatter(
             secrets,
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, with_suppressed],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 renderer,
@@ -83,6 +73,7 @@ def configure_logs(
     root.handlers = [handler]
     root.setLevel(level.upper())
     handler.addFilter(_is_news)
+    handler.addFilter(limiting_others(limit))
     ignore_client_errors()
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)

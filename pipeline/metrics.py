@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from pipeline.records import Partition, TimeArray
+from pipeline.spans import NoSpans, Spans, TimedStep
 
 SCORE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2, 4, 10)
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30)
@@ -71,9 +72,15 @@ class SensorShares(Protocol):
 class WorkerMetrics:
     """Every metric the worker exports."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Declare them in `registry`, or in one of their own that nobody scrapes."""
+    def __init__(
+        self, registry: CollectorRegistry | None = None, spans: Spans | None = None
+    ) -> None:
+        """Declare them in `registry`, or in one of their own that nobody scrapes.
+
+        Steps that are timed are told to `spans` as well.
+        """
         registry = registry or CollectorRegistry()
+        self.spans = spans or NoSpans()
 
         def counter(name: str, documentation: str, *labels: str) -> Counter:
             return Counter(name, documentation, labels, registry=registry)
@@ -300,6 +307,10 @@ class WorkerMetrics:
         """Export nothing more of the detector with this digest."""
         for gauge in self._of_detector:
             gauge.remove_by_labels({"digest": digest})
+
+    def timed(self, step: str) -> TimedStep:
+        """Times what is done within, as `step`."""
+        return self.spans.timed(step, self.step_seconds.labels(step).time())
 
     def show_lag(self, lag: Mapping[Partition, int]) -> None:
         """Show the lag of these partitions and of no others."""

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from uuid import uuid4
@@ -32,9 +33,10 @@ from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
 from pipeline.secured import secured
-from pipeline.settings import Settings
+from pipeline.settings import Settings, TracesSettings
 from pipeline.settings_kafka import EXACTLY_ONCE, KafkaSettings
 from pipeline.signals import StopSignals
+from pipeline.spans import NoSpans, Spans
 from pipeline.steps import build_steps, calibrated_rule
 from pipeline.transport.base import Producer
 from pipeline.transport.choose import Clients, clients
@@ -73,7 +75,8 @@ def run(
         loaded.detector, choose_device(settings.device), settings.alert.embedding
     )
     registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
+    spans = _spans(settings.traces)
+    metrics = WorkerMetrics(registry, spans)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     _declare(metrics, loaded)
@@ -85,7 +88,10 @@ def run(
     if scorer.device.type == "cuda":
         memory = metrics.device_memory.labels(str(scorer.device))
         memory.set_function(partial(torch.cuda.memory_allocated, scorer.device))
-    with HealthServer(settings.http.host, settings.http.port, registry, health) as server:
+    with (
+        closing(spans),
+        HealthServer(settings.http.host, settings.http.port, registry, health) as server,
+    ):
         log.info(
             "worker_started",
             detector=loaded.manifest.name,
@@ -200,6 +206,14 @@ def _producer(client: Clients, kafka: KafkaSettings) -> tuple[Producer, Delivery
         return transactions, transactions
     producer = client.producer(**options)
     return producer, AtLeastOnce(producer)
+
+
+def _spans(traces: TracesSettings) -> Spans:
+    if not traces.endpoint:
+        return NoSpans()
+    from pipeline.otel import otlp_spans
+
+    return otlp_spans(traces.endpoint, traces.share)
 
 
 def _n_units(settings: Settings, loaded: LoadedDetector) -> int:

@@ -150,6 +150,18 @@ class LogSettings(BaseModel):
     """`auto`: text on a terminal, JSON elsewhere."""
 
 
+class TracesSettings(BaseModel):
+    """Traces of batches, by OpenTelemetry. They need the extra `otel`."""
+
+    model_config = PART
+
+    endpoint: str = Field(default="", pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")
+    """Collector that takes OTLP over HTTP, as `http://collector:4318`. Empty: no traces."""
+
+    share: float = Field(default=0.1, ge=0, le=1)
+    """Of batches that are traced, chosen by chance."""
+
+
 class ConnectionSettings(SourcedSettings):
     """What commands need that only speak to Kafka: those of the worker, less the rest."""
 
@@ -218,6 +230,7 @@ class Settings(SourcedSettings):
     drift: DriftSettings = DriftSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
 
 
 def parse_trigger(trigger: str) -> tuple[int, int]:

@@ -146,6 +146,8 @@ class Worker:
             self._commit(COMMIT_TIMEOUT_S)
         if turn is not None:
             self._give_up_idle(turn)
+            steps = self._steps
+            self._metrics.spans.end(turn, steps.scorer.device_type, steps.alerts.digest)
         self._show_state()
         if turn is not None and not turn.records.is_replay:
             self._check_limit(turn)
@@ -311,7 +313,7 @@ class Worker:
             self._health.publishes(is_possible=not self._offsets.is_stuck())
 
     def _timed(self, step: str) -> AbstractContextManager[object]:
-        return self._metrics.step_seconds.labels(step).time()
+        return self._metrics.timed(step)
 
     def _show_state(self) -> None:
         assignment = self._consumer.assignment()

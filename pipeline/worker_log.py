@@ -1,4 +1,4 @@
-"""What the worker says of itself: counters, and lines, so many a second at most."""
+"""What the worker says of itself: counters, and lines."""
 
 import time
 from collections.abc import Sequence
@@ -10,20 +10,17 @@ from pipeline.drift.budget import DAY_S, OVER_S, Budget
 from pipeline.drift.drift import Drift
 from pipeline.drift.watched import Watched
 from pipeline.incident import Event
-from pipeline.logs import LogLimit
+from pipeline.log_limit import at_most
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Reject
 from pipeline.turn import Turn
 
 log = structlog.get_logger()
 
-MAX_LINES_PER_S = 20
-"""Of rejects, of incidents and of unknown units. The topics have them all."""
-
 
 class WorkerLog:
-    """Owns how many lines of each kind may still be logged in this second, and what is
-    observed over time: drift, and how often units that are watched have incidents."""
+    """Owns what is observed over time: drift, and how often units that are watched have
+    incidents."""
 
     def __init__(
         self, metrics: WorkerMetrics, device_type: str, drift: Drift | None
@@ -37,9 +34,6 @@ class WorkerLog:
         for over, over_s in OVER_S.items():
             rate = partial(self._per_unit_day, over_s)
             metrics.incidents_per_unit_day.labels(over).set_function(rate)
-        self._reject_lines = LogLimit(MAX_LINES_PER_S, 1.0)
-        self._incident_lines = LogLimit(MAX_LINES_PER_S, 1.0)
-        self._unknown_lines = LogLimit(MAX_LINES_PER_S, 1.0)
 
     def show(self, turn: Turn, unknown: Sequence[str]) -> None:
         """Count what one turn came to, and log what is worth a line.
@@ -103,8 +97,7 @@ class WorkerLog:
                 metrics.incidents_closed.inc()
 
     def _show_rejects(self, rejects: Sequence[Reject]) -> None:
-        n = self._reject_lines.allowed(len(rejects), time.monotonic())
-        for reject in rejects[:n]:
+        for reject, more in at_most(rejects):
             log.warning(
                 "record_rejected",
                 reason=reject.reason,
@@ -112,23 +105,24 @@ class WorkerLog:
                 topic=reject.record.topic,
                 partition=reject.record.partition,
                 offset=reject.record.offset,
+                **more,
             )
 
     def _show_incidents(self, events: Sequence[Event]) -> None:
-        n = self._incident_lines.allowed(len(events), time.monotonic())
-        for event in events[:n]:
+        for event, more in at_most(events):
             log.info(
                 f"incident_{event.state}",
                 unit=event.unit,
                 score=round(event.score, 3),
                 peak_score=round(event.peak_score, 3),
+                **more,
             )
 
     def _show_unknown(self, units: Sequence[str]) -> None:
-        n = self._unknown_lines.allowed(len(units), time.monotonic())
-        for unit in units[:n]:
+        for unit, more in at_most(units):
             log.warning(
                 "unit_not_trained_on",
                 unit=unit,
                 detail="scaled as all units together: less is seen of it; train again",
+                **more,
             )

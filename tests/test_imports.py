@@ -28,6 +28,7 @@ ALLOWED = {
         "pipeline/processes",
     ),
     "scipy": ("trainer/",),
+    "opentelemetry": ("pipeline/otel.py",),
     "trainer": ("trainer/",),
 }
 BASE = {"pipeline.records", "pipeline.errors", "pipeline.times", "pipeline.trail"}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.logs import LogLimit
+from pipeline.log_limit import MAX_LINES
 
 LINES = """
 import logging, structlog
@@ -46,19 +46,31 @@ def test_a_process_alone_has_no_number() -> None:
     assert not any("process" in line for line in logged("json", None))
 
 
-def test_a_period_takes_so_many_lines_and_no_more() -> None:
-    limit = LogLimit(max_lines=10, period_s=1.0)
+REPEATED = """
+import logging, structlog
+from pipeline.logs import configure_logs
+configure_logs("info", "json")
+for n in range(100):
+    structlog.get_logger().warning("ours", n=n)
+    logging.getLogger("library").error(f"theirs {n}")
+structlog.get_logger().info("ours")
+logging.getLogger("library").error("another of theirs")
+"""
 
-    assert limit.allowed(7, now_s=0.0) == 7
-    assert limit.allowed(7, now_s=0.9) == 3
-    assert limit.allowed(7, now_s=0.95) == 0
 
+def test_a_line_that_repeats_is_logged_so_many_times_a_minute_ours_or_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATED],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
 
-def test_the_next_period_takes_them_again() -> None:
-    limit = LogLimit(max_lines=10, period_s=1.0)
-    limit.allowed(100, now_s=0.0)
-
-    assert limit.allowed(100, now_s=1.0) == 10
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert sum(line["event"] == "ours" for line in lines) == MAX_LINES + 1
+    assert sum(line["event"].startswith("theirs") for line in lines) == MAX_LINES
+    assert lines[-1]["event"] == "another of theirs"
 
 
 LEAK = """
