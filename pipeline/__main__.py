@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn, TypeAlias
 
 import typer
 
+from pipeline.compare.command import compare
 from pipeline.errors import PipelineError
 from pipeline.registry.command import promote
 
@@ -287,6 +288,7 @@ def kafka(
     serve(port, partitions)
 
 
+app.command()(compare)
 app.command()(promote)
 
 

@@ -11,9 +11,9 @@ from pipeline.configure import (
     secret_values,
 )
 from pipeline.logs import configure_logs
-from pipeline.settings import ConnectionSettings, Settings
+from pipeline.settings import ConnectionSettings, ReplaySettings, Settings
 
-SettingsT = TypeVar("SettingsT", Settings, ConnectionSettings)
+SettingsT = TypeVar("SettingsT", Settings, ReplaySettings, ConnectionSettings)
 
 
 def configured(

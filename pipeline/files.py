@@ -2,11 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from pipeline.detector.files import MANIFEST
 from pipeline.errors import InputError
 
 
@@ -49,3 +50,29 @@ def written_whole(path: Path, what: str) -> Iterator[TextIO]:
         building.open("w", newline="", encoding="utf-8") as file,
     ):
         yield file
+
+
+def check_writable(out: Path, inputs: Sequence[Path], option: str = "--out") -> None:
+    """Raise InputError if `out` is a folder, an input or in one, or nowhere to write.
+
+    `option` is what the user gave it by, for messages.
+    """
+    try:
+        if out.is_dir():
+            raise InputError(f"{option} {out}: expected a file to write, it is a folder")
+        if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
+            raise InputError(f"{option} {out}: it would replace what it is made from")
+        is_there = out.parent.is_dir()
+        detectors = [path for path in inputs if (path / MANIFEST).is_file()]
+        if is_there and any(out.parent.samefile(path) for path in detectors):
+            raise InputError(
+                f"{option} {out}: a detector's folder holds nothing but the detector; "
+                "write it elsewhere"
+            )
+    except OSError as error:
+        raise InputError(f"{option} {out}: cannot be written: {error.strerror}") from error
+    folder = out.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(
+            f"{option} {out}: cannot be written: {folder} is no writable folder"
+        )

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,10 @@ from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
 from pipeline.settings import DecodeSettings
-from pipeline.steps import build_steps, calibrated_rule
+from pipeline.steps import Steps, build_steps, calibrated_rule
 from pipeline.table import Table, read_table
 from pipeline.times import END_OF_CALENDAR_S, iso_time
+from pipeline.transport.base import Consumer, Producer, RebalanceListener
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.turn import Turn
 from pipeline.window import UNIT_IDLE_S
@@ -31,6 +32,9 @@ from pipeline.worker import Worker
 
 CHUNK_ROWS = 10_000
 """Rows that are records in memory at a time; one chunk is one poll."""
+ALERTS, DEAD_LETTERS = "alerts", "readings.dead"
+FILE_LIMITS = DecodeSettings(max_record_bytes=2**30, max_ahead_s=END_OF_CALENDAR_S)
+"""What is taken for a reading: whatever a file holds."""
 EMPTY = ""
 
 
@@ -107,7 +111,7 @@ def scored_rows(
         while (turn := worker.run_once()) is not None:
             yield _scored(turn, begin, n_sensors)
             begin += len(turn.records.records)
-        for topic in ("readings", "alerts", "readings.dead"):
+        for topic in ("readings", ALERTS, DEAD_LETTERS):
             broker.truncate(topic)
     worker.close(0.0)
 
@@ -126,25 +130,22 @@ def _scored(turn: Turn, begin: int, n_sensors: int) -> ScoredRows:
     return ScoredRows(begin, score_N, is_anomalous_N, contribution_NF)
 
 
-def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Worker:
-    limits = DecodeSettings(max_record_bytes=2**30, max_ahead_s=END_OF_CALENDAR_S)
+def offline_worker(
+    steps: Steps, connect: Callable[[RebalanceListener], Consumer], producer: Producer
+) -> Worker:
+    """A worker that nobody watches, which goes on whatever it reads.
+
+    Args:
+        steps: of the detector. Dead letters and alerts go to `producer`.
+        connect: makes the consumer. One turn is what one poll of it returns.
+        producer: is sent both.
+    """
     return Worker(
-        steps=build_steps(
-            loaded,
-            scorer,
-            calibrated_rule(loaded),
-            limits,
-            max_units=2**31,
-            unit_idle_s=UNIT_IDLE_S,
-            alerts_topic="alerts",
-            max_sensors=1,
-        ),
+        steps=steps,
         recovery=Recovery(NoteCodec("", 0, 0, max_bytes=0), max_records=0),
-        connect=lambda listener: MemoryConsumer(
-            broker, group_id="score", topic="readings", listener=listener
-        ),
-        delivery=AtLeastOnce(MemoryProducer(broker)),
-        dead_letters_topic="readings.dead",
+        connect=connect,
+        delivery=AtLeastOnce(producer),
+        dead_letters_topic=DEAD_LETTERS,
         limit=RejectionLimit(max_fraction=1.0, min_records=1, period_s=1.0),
         metrics=WorkerMetrics(),
         health=Health(max_turn_s=float("inf"), now_s=0.0),
@@ -152,6 +153,25 @@ def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Wor
         poll_timeout_s=0.0,
         commit_interval_s=0.0,
         look_for_idle_every_s=float("inf"),
+    )
+
+
+def _worker(loaded: LoadedDetector, scorer: Scorer, broker: MemoryBroker) -> Worker:
+    return offline_worker(
+        build_steps(
+            loaded,
+            scorer,
+            calibrated_rule(loaded),
+            FILE_LIMITS,
+            max_units=2**31,
+            unit_idle_s=UNIT_IDLE_S,
+            alerts_topic=ALERTS,
+            max_sensors=1,
+        ),
+        lambda listener: MemoryConsumer(
+            broker, group_id="score", topic="readings", listener=listener
+        ),
+        MemoryProducer(broker),
     )
 
 

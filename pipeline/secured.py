@@ -21,7 +21,7 @@ def secured(
     Args:
         clients: the classes of `kafka.client`.
         kafka: how to connect.
-        reads_committed: has consumers leave out what a transaction took back.
+        reads_committed: has consumers and readers leave out what a transaction took back.
 
     Raises:
         InputError: files for TLS cannot be used.
@@ -36,4 +36,5 @@ def secured(
         transactional_producer=partial(
             clients.transactional_producer, client_options=options
         ),
+        reader=partial(clients.reader, client_options={**options, **reading}),
     )

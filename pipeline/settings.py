@@ -178,6 +178,17 @@ class ConnectionSettings(SourcedSettings):
     log: LogSettings = LogSettings()
 
 
+class ReplaySettings(ConnectionSettings):
+    """What commands need that read readings again as the worker does: those of the worker,
+    less the rest. Without a detector, which they are given."""
+
+    device: str = "auto"
+    max_units: int = Field(default=100_000, ge=1)
+    unit_idle_s: float = Field(default=UNIT_IDLE_S, gt=0)
+    decode: DecodeSettings = DecodeSettings()
+    incident: IncidentSettings = IncidentSettings()
+
+
 class Settings(SourcedSettings):
     """Everything `pipeline run` can be told.
 

@@ -147,7 +147,7 @@ def report(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write a page with pictures: what was learned, and what it says of data."""
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.report_file import write_report
 
     with progress_bar("scoring") as on_progress:
@@ -173,7 +173,7 @@ def evaluate(
 
     configure_logs("warning", "auto")
 
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.evaluate_show import evaluate_file, json_text, show_evaluation
 
     with progress_bar("scoring") as on_progress:

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.events import duration_text, usual_step_s
+from pipeline.pages.drawing import Bar
+from pipeline.pages.envelope import Envelope, EnvelopeBuilder
+from pipeline.pages.template import number_text, style_sheet
 from pipeline.records import BoolArray
 from trainer.baselines import NOMINAL_FAR
-from trainer.envelope import Envelope, EnvelopeBuilder
 from trainer.evaluate import BASELINES, DETECTOR, Evaluation, UnitRows
-from trainer.page_template import family_words, number_text, page_template, style_sheet
-from trainer.pictures import Bar, timeline
+from trainer.page_template import family_words, page_template
+from trainer.pictures import timeline
 from trainer.quality import Quality
 from trainer.ranking import runs
 from trainer.ranking_picture import Point, precision_recall_picture

@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.table import Table as PrintedTable
 
 from pipeline.detector import artifact
-from pipeline.files import written_whole
+from pipeline.files import check_writable, written_whole
+from pipeline.pages.template import number_text
 from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from trainer.evaluate import BASELINES, DETECTOR, Evaluation, evaluate
 from trainer.evaluate_page import COLUMNS, cells, render
-from trainer.page_template import number_text
-from trainer.report_file import check_writable
 
 PLAIN_WIDTH = 132
 """Characters in a line where no terminal says how many fit."""

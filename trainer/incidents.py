@@ -1,65 +1,20 @@
 """Incidents as their alerts tell of them: read from a file, or computed from scores."""
 
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
+from pipeline.alert import AlertEncoder, DetectorPart, decode
+from pipeline.alert_log import AlertLog, Incident
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
-from pipeline.events import Span
 from pipeline.incident import IncidentTracker
 from pipeline.records import Readings, Scores
 from pipeline.steps import calibrated_rule
-from pipeline.times import parse_iso_s
 from pipeline.window import LiveWindows
 
 MAX_SENSORS = 5
 """Sensors that explain an incident."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """One incident, from all the alerts of it."""
-
-    span: Span
-    peak: Alert
-    """The alert with the highest peak."""
-
-
-@dataclass(slots=True)
-class AlertLog:
-    """Alerts of one detector, folded to incidents as they come; repeats change nothing."""
-
-    digest: str
-    n_other: int = 0
-    """Alerts of other detectors, left out."""
-    _incidents: dict[str, Incident] = field(default_factory=dict)
-
-    def add(self, alert: Alert) -> None:
-        """Take one alert, in any order.
-
-        Raises:
-            ValueError: one of its times is not ISO 8601.
-        """
-        if alert.detector.digest != self.digest:
-            self.n_other += 1
-            return
-        opened_s = parse_iso_s(alert.opened_at)
-        closed_s = math.inf if alert.closed_at is None else parse_iso_s(alert.closed_at)
-        known = self._incidents.get(alert.incident_id)
-        if known is not None:
-            closed_s = min(closed_s, known.span.end_s)
-            if known.peak.peak_score >= alert.peak_score:
-                alert = known.peak
-        span = Span(alert.unit, opened_s, closed_s)
-        self._incidents[alert.incident_id] = Incident(span, alert)
-
-    def incidents(self) -> list[Incident]:
-        """All of them, in the order they opened."""
-        return sorted(self._incidents.values(), key=lambda i: (i.span.begin_s, i.span.unit))
 
 
 def read_alerts(path: Path, digest: str) -> AlertLog:

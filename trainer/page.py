@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.alert_log import Incident
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.events import Match, Span, summary_lines
+from pipeline.pages.drawing import Bar
 from pipeline.records import FloatArray
 from trainer.evaluate_page import COLUMNS, cells
-from trainer.incidents import Incident
 from trainer.page_template import page_template
-from trainer.pictures import Bar, score_picture, sensor_picture, timeline
+from trainer.pictures import score_picture, sensor_picture, timeline
 from trainer.portrait import Portrait
 from trainer.portrait_page import detector_parts
 from trainer.report import Report, Zoom

@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.drift.score_bins import N_BINS
+from pipeline.pages.template import style_sheet
 from pipeline.times import parse_iso_s
-from trainer.page_template import family_words, style_sheet
+from trainer.page_template import family_words
 from trainer.portrait import Portrait, WindowView
 from trainer.portrait_pictures import (
     FAMILY_COLOURS,

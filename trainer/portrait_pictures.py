@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from pipeline.drift.score_bins import SCORE_EDGES
+from pipeline.pages.drawing import COLOURS, LARGEST, STYLE, as_svg
 from pipeline.records import FloatArray, IntArray
-from trainer.pictures import COLOURS, LARGEST, STYLE, as_svg
 from trainer.portrait import Dots
 
 FAMILY_COLOURS = ("observed", "incident", "event", "expected", "false", "ink")

@@ -15,9 +15,9 @@ from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
 from pipeline.detector.manifest_parts import ScalerPart
 from pipeline.detector.residual import ResidualScoring
+from pipeline.pages.template import number_text
 from trainer.calibrate import MIN_EXPECTED
 from trainer.history import listed
-from trainer.page_template import number_text
 from trainer.split import BEYOND, UNIT_TOO_SHORT
 from trainer.train import Trained
 

@@ -7,8 +7,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.pages.drawing import COLOURS, STYLE, as_svg
 from pipeline.records import BoolArray
-from trainer.pictures import COLOURS, STYLE, as_svg
 from trainer.ranking import Score, precision_recall
 
 N_POINTS = 300

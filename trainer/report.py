@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.alert_log import AlertLog, Incident
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.errors import InputError
 from pipeline.events import Comparison, Match, Span, compare
@@ -15,7 +16,6 @@ from pipeline.records import FloatArray
 from pipeline.score import Scorer
 from pipeline.table import Table
 from trainer.history import Recording, shortened
-from trainer.incidents import AlertLog, Incident
 from trainer.portrait import Portrait, PortraitBuilder
 from trainer.quality import Quality, QualityTally
 from trainer.review import Curves, EventReview, Reviewer, UnitReview

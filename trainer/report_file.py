@@ -1,13 +1,12 @@
 """`trainer report` from files to a file: read, review, render, write whole."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.detector import artifact
 from pipeline.errors import InputError
 from pipeline.events import summary_lines
-from pipeline.files import written_whole
+from pipeline.files import check_writable, written_whole
 from pipeline.score import Scorer, choose_device
 from pipeline.table import read_table
 from trainer.incidents import read_alerts
@@ -66,29 +65,3 @@ def _summary(report: Report) -> list[str]:
         return [f"{len(report.incidents)} incidents; the data has no labels"]
     promised = report.loaded.manifest.threshold.expected_false_alarms_per_unit_day
     return summary_lines(report.comparison, promised, report.unit_days)
-
-
-def check_writable(out: Path, inputs: Sequence[Path], option: str = "--out") -> None:
-    """Raise InputError if `out` is a folder, an input or in one, or nowhere to write.
-
-    `option` is what the user gave it by, for messages.
-    """
-    try:
-        if out.is_dir():
-            raise InputError(f"{option} {out}: expected a file to write, it is a folder")
-        if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
-            raise InputError(f"{option} {out}: it would replace what it is made from")
-        is_there = out.parent.is_dir()
-        detectors = [path for path in inputs if (path / artifact.MANIFEST).is_file()]
-        if is_there and any(out.parent.samefile(path) for path in detectors):
-            raise InputError(
-                f"{option} {out}: a detector's folder holds nothing but the detector; "
-                "write it elsewhere"
-            )
-    except OSError as error:
-        raise InputError(f"{option} {out}: cannot be written: {error.strerror}") from error
-    folder = out.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(
-            f"{option} {out}: cannot be written: {folder} is no writable folder"
-        )

@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.alert_log import Incident
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.events import Span, overlap, usual_step_s, watched_s
+from pipeline.pages.envelope import Envelope, EnvelopeBuilder
 from pipeline.records import BoolArray, FloatArray, IntArray, Readings, Scores, TimeArray
 from pipeline.score import Scorer
 from pipeline.window import UNIT_IDLE_S, LiveWindows, SlidingWindows
-from trainer.envelope import Envelope, EnvelopeBuilder
 from trainer.history import UnitReadings
-from trainer.incidents import Incident, UnitIncidents
+from trainer.incidents import UnitIncidents
 from trainer.portrait import PortraitBuilder, ScoredWindows
 from trainer.quality import QualityTally
 from trainer.ranking import vus_window

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pipeline.errors import InputError
 from pipeline.transport.base import Consumer, Producer, TransactionalProducer
+from pipeline.transport.reader import Reader
 
 ClientName: TypeAlias = Literal["kafka-python", "confluent"]
 
@@ -18,6 +19,8 @@ class Clients(NamedTuple):
     transactional_producer: Callable[..., TransactionalProducer]
     """Takes what `producer` takes, and a `transactional_id`. Its consumers must read what
     is committed."""
+    reader: Callable[..., Reader]
+    """Takes what `consumer` takes of servers, topic and options."""
 
 
 def clients(name: ClientName) -> Clients:
@@ -28,14 +31,23 @@ def clients(name: ClientName) -> Clients:
     """
     if name == "kafka-python":
         from pipeline.transport.kafka_python import KafkaPythonConsumer, KafkaPythonProducer
+        from pipeline.transport.kafka_python_reader import KafkaPythonReader
         from pipeline.transport.kafka_python_transactions import KafkaPythonTransactions
 
-        return Clients(KafkaPythonConsumer, KafkaPythonProducer, KafkaPythonTransactions)
+        return Clients(
+            KafkaPythonConsumer,
+            KafkaPythonProducer,
+            KafkaPythonTransactions,
+            KafkaPythonReader,
+        )
     with _told_what_to_install():
         from pipeline.transport.confluent import ConfluentConsumer, ConfluentProducer
+        from pipeline.transport.confluent_reader import ConfluentReader
         from pipeline.transport.confluent_transactions import ConfluentTransactions
 
-        return Clients(ConfluentConsumer, ConfluentProducer, ConfluentTransactions)
+        return Clients(
+            ConfluentConsumer, ConfluentProducer, ConfluentTransactions, ConfluentReader
+        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 
 import trainer.review
 from pipeline.events import Span, compare, summary_lines
+from pipeline.pages.template import number_text
 from tests import builders
 from tests.trainer.reporting import (
     HOSTILE,
@@ -19,7 +20,6 @@ from tests.trainer.reporting import (
     alert_line,
     series_with_fault,
 )
-from trainer.page_template import number_text
 
 
 def test_a_labelled_fault_is_found(reported: Reported) -> None:

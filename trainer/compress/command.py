@@ -22,7 +22,7 @@ def compress(
     device: Device = "auto",
 ) -> None:
     """Write readings as a small file from which every value comes back within a bound."""
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.compress.compress import compress_file, parsed_error
 
     share = parsed_error(max_error)
@@ -39,7 +39,7 @@ def decompress(
     device: Device = "auto",
 ) -> None:
     """Restore the readings of a compressed file. It needs no detector."""
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.compress.decompress import decompress_file
 
     with progress_bar("restoring") as on_progress:

@@ -8,12 +8,11 @@ from typing import IO, NamedTuple
 
 from pipeline.detector import artifact
 from pipeline.errors import InputError
-from pipeline.files import replaced_whole
+from pipeline.files import check_writable, replaced_whole
 from pipeline.score import choose_device
 from trainer.compress.blocks import BlockCoder
 from trainer.compress.layout import MAGIC, Block, DecoderPart, End, Header, framed
 from trainer.compress.source import Source, Survey
-from trainer.report_file import check_writable
 
 MIN_ERROR, MAX_ERROR = 1e-6, 0.5
 """Of a sensor's range. Below, 32-bit floats are too coarse; above, all values are one."""

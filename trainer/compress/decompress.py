@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from pipeline.errors import InputError
+from pipeline.files import check_writable
 from pipeline.score import choose_device
 from pipeline.table import NOT_SENSORS
 from pipeline.times import END_OF_CALENDAR_S
@@ -18,7 +19,6 @@ from trainer.compress.columns import Quantiser
 from trainer.compress.decoder import LatentDecoder
 from trainer.compress.layout import Block, End, Header, damaged, frames
 from trainer.compress.source import Rows
-from trainer.report_file import check_writable
 from trainer.table_out import TIME, check_suffix, names, table_out
 
 

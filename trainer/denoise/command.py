@@ -20,7 +20,7 @@ def denoise(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write readings with their noise taken off and their gaps filled in."""
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.denoise.denoise_file import denoise_file
 
     with progress_bar("denoising") as on_progress:

@@ -12,6 +12,7 @@ from pipeline.detector.detector import Detector
 from pipeline.detector.load import load_reference
 from pipeline.detector.scaling import POOLED
 from pipeline.errors import InputError
+from pipeline.files import check_writable
 from pipeline.records import FloatArray
 from pipeline.score import choose_device
 from trainer.data_stream import DataStream, Lines
@@ -19,7 +20,6 @@ from trainer.denoise.look import fitted, on_time
 from trainer.denoise.noise import MAX_NOISE
 from trainer.denoise.overlap import Finished, Overlap
 from trainer.denoise.smoothing import Smoothing
-from trainer.report_file import check_writable
 from trainer.table_out import TIME, TableOut, check_suffix, names, table_out, times
 
 

@@ -25,7 +25,7 @@ def embed(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Write one latent vector for every window: what the detector sees in a few numbers."""
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
     from trainer.latent.embed import embed_file
 
     with progress_bar("embedding") as on_progress:

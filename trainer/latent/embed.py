@@ -10,12 +10,12 @@ import pyarrow as pa
 from pipeline.detector import artifact
 from pipeline.detector.latent import Encoder
 from pipeline.errors import InputError
+from pipeline.files import check_writable
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.score import choose_device
 from trainer.data_stream import DataStream
 from trainer.history import listed
 from trainer.latent.plot import COLOURS, LatentSample, write_plot
-from trainer.report_file import check_writable
 from trainer.table_out import TIME, check_suffix, names, table_out, times
 
 

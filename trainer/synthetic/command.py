@@ -95,7 +95,7 @@ def sample(
         raise InputError(f"-n {n}: readings {step} apart would go beyond the year 9999")
     kafka = _kafka(to_kafka or "127.0.0.1:9092", topic)
     if out is not None:
-        from trainer.report_file import check_writable
+        from pipeline.files import check_writable
         from trainer.table_out import check_suffix
 
         check_suffix(out)
@@ -116,7 +116,7 @@ def sample(
         seed,
     )
 
-    from trainer.bar import progress_bar
+    from pipeline.bar import progress_bar
 
     sensors = loaded.detector.sensors
     if out is None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from pipeline.pages.template import style_sheet
 from trainer.history import shortened
-from trainer.page_template import FAMILY_WORDS, page_template, style_sheet
+from trainer.page_template import FAMILY_WORDS, page_template
 from trainer.train import ENSEMBLE
 from trainer.tuning.picture import history_picture, setting_picture
 from trainer.tuning.rows import TrialRow, ranked

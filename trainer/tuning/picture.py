@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from trainer.pictures import COLOURS, STYLE, as_svg
+from pipeline.pages.drawing import COLOURS, STYLE, as_svg
 from trainer.tuning.rows import TrialRow
 from trainer.tuning.space import FAMILY, RATE
 

@@ -13,10 +13,9 @@ from optuna import Trial
 
 from pipeline.configure import parse_assignments, read_settings, unknown_variables
 from pipeline.errors import InputError, PipelineError
-from pipeline.files import written_whole
+from pipeline.files import check_writable, written_whole
 from trainer.fit_file import check_model
 from trainer.read_history import read_history
-from trainer.report_file import check_writable
 from trainer.settings import TrainerSettings
 from trainer.train import FAMILIES_OF, check_score
 from trainer.tuning.jobs import Jobs, is_orphan

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from pipeline.pages.drawing import merged
+from pipeline.pages.envelope import EnvelopeBuilder
 from pipeline.records import FloatArray
-from trainer.envelope import EnvelopeBuilder
-from trainer.pictures import merged
 
 
 def test_an_envelope_keeps_each_bins_extremes_however_it_is_cut_up() -> None:

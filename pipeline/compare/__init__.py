@@ -1,0 +1,1 @@
+"""`pipeline compare`: what another detector would have said of the same readings."""

@@ -1,0 +1,1 @@
+"""What pages with pictures share: style, words, curves as SVG."""
