@@ -180,7 +180,7 @@ class ConnectionSettings(SourcedSettings):
 
 class ReplaySettings(ConnectionSettings):
     """What commands need that read readings again as the worker does: those of the worker,
-    less the rest. Without a detector, which they are given."""
+    less the rest, and less the detector, which they are given."""
 
     device: str = "auto"
     max_units: int = Field(default=100_000, ge=1)

@@ -117,10 +117,6 @@ class Side:
         """Units seen."""
         return len(self._steps.units)
 
-    def close(self) -> None:
-        """End the worker."""
-        self._worker.close(0.0)
-
     def _keep_alerts(self) -> None:
         for message in self._caught.take():
             if message.topic == ALERTS:
