@@ -9,7 +9,7 @@ import msgspec
 from pipeline.compare.source import Batch
 from pipeline.errors import InputError
 from pipeline.records import Partition, Record, Records, behind
-from pipeline.times import iso_time, parse_iso_s
+from pipeline.times import iso_time, length_s, parse_iso_s
 from pipeline.transport.reader import Reader, stretch
 
 MAX_RECORDS = 10_000
@@ -178,19 +178,20 @@ def _batch(records: list[Record], is_warm_up: bool, done: float) -> Batch:
 
 
 def parse_moment(text: str, now_s: float) -> float:
-    """`2026-11-28T07:00`, or `24h` for so long before now, as seconds since the epoch.
+    """`2026-11-28T07:00`, seconds since 1970, or `24h` for so long before now.
+
+    Returns:
+        Seconds since the epoch.
 
     Raises:
-        InputError: neither of them.
+        InputError: none of them.
     """
-    unit_s = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-    number, unit = text[:-1].strip(), text[-1:]
     try:
-        if unit in unit_s and number.replace(".", "", 1).isdecimal():
-            return now_s - float(number) * unit_s[unit]
-        return parse_iso_s(text)
+        if text.replace(".", "", 1).isdecimal():
+            return float(text)
+        return parse_iso_s(text) if "-" in text else now_s - length_s(text)
     except ValueError as error:
         raise InputError(
             f"{text!r}: expected a time (2026-11-28T07:00, UTC unless it says otherwise), "
-            "or how long ago (90m, 24h, 7d)"
+            "or how long ago (90min, 24h, 7d)"
         ) from error

@@ -16,9 +16,9 @@ NOW_S = 1_700_000_000.0
     ("text", "time_s"),
     [
         ("24h", NOW_S - 86_400),
-        ("90m", NOW_S - 5_400),
+        ("90min", NOW_S - 5_400),
         ("1.5d", NOW_S - 129_600),
-        ("2w", NOW_S - 1_209_600),
+        ("1700000000", NOW_S),
         ("2023-11-14T22:13:20Z", NOW_S),
         ("2023-11-14T23:13:20+01:00", NOW_S),
         ("2023-11-14", NOW_S - 22 * 3_600 - 13 * 60 - 20),
@@ -28,7 +28,7 @@ def test_a_moment_is_a_time_or_so_long_ago(text: str, time_s: float) -> None:
     assert parse_moment(text, NOW_S) == time_s
 
 
-@pytest.mark.parametrize("text", ["", "h", "24", "yesterday", "-1h", "1y", "nanh"])
+@pytest.mark.parametrize("text", ["", "h", "yesterday", "-1h", "1y", "nanh", "2023-13-01"])
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="expected a time"):
         parse_moment(text, NOW_S)
