@@ -94,6 +94,12 @@ class WorkerProcess:
         except OSError:
             return 0, ""
 
+    @property
+    def port(self) -> int:
+        """Where its pages are, once it is ready."""
+        assert self._port is not None
+        return self._port
+
     def metric(self, name: str) -> float:
         """A metric's sum over its labels, 0 while there is none."""
         return totals(self.get("/metrics")[1]).get(name, 0.0)

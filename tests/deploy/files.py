@@ -13,8 +13,12 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+RULES = PROMETHEUS.with_name("rules.yml")
+RULES_TEST = PROMETHEUS.with_name("rules_test.yml")
+ALERTMANAGER = PROMETHEUS.with_name("alertmanager.yml")
+RUNBOOK = ROOT / "deploy" / "RUNBOOK.md"
 GRAFANA = ROOT / "deploy" / "grafana"
-DASHBOARD = GRAFANA / "dashboards" / "overview.json"
+DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?([-+])([^}]*))?\}")
 
@@ -71,17 +75,51 @@ def last_instruction(name: str) -> Instruction:
     return [one for one in dockerfile_stages()[-1] if one.name == name][-1]
 
 
-def dashboard() -> dict[str, Any]:
-    return dict(json.loads(DASHBOARD.read_text()))
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Every dashboard, by the name of its file."""
+    return {path.stem: json.loads(path.read_text()) for path in DASHBOARDS}
 
 
-def panels() -> list[dict[str, Any]]:
-    """The dashboard's panels that show something; rows are headings."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+def panels() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every panel that shows something, with its name; rows are headings."""
+    for name, dashboard in dashboards().items():
+        for panel in dashboard["panels"]:
+            if panel["type"] != "row":
+                yield f"{name}: {panel['title']}", panel
 
 
 def queries() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every query of the dashboard, with its panel's title."""
-    for panel in panels():
+    """Every query of a panel, with its name."""
+    for name, panel in panels():
         for target in panel["targets"]:
-            yield panel["title"], target
+            yield f"{name} {target['refId']}", target
+
+
+def annotations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every query of an annotation, with its name."""
+    for name, dashboard in dashboards().items():
+        for annotation in dashboard["annotations"]["list"]:
+            yield f"{name}: {annotation['name']}", annotation
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in read_yaml(RULES)["groups"] for rule in group["rules"]]
+
+
+def recordings() -> dict[str, str]:
+    """Each recorded series, and what it is made of."""
+    return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """The alerts, by their names."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def headings(markdown: str) -> dict[str, str]:
+    """Each heading's anchor, as the usual hosts make it, and the text below."""
+    parts = re.split(r"^#+ (.+)$", markdown, flags=re.M)
+    return {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-"): text
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }

@@ -22,7 +22,10 @@ from tests.deploy.files import (
     services,
 )
 
-OURS = ("worker", "trainer")
+OURS = ("worker", "trainer", "replayer")
+
+# They do what they are for, and end.
+ONE_SHOT = ("topics", "trainer")
 
 # Its image writes its configuration and its logs into its own folders.
 WRITES_TO_ITS_IMAGE = ("kafka",)
@@ -61,11 +64,57 @@ def test_compose_builds_with_the_torch_index_of_the_dockerfile() -> None:
     assert [f"{name}={value}" for name, value in given.items()] == [argument]
 
 
-def test_kafka_is_the_version_that_the_tests_run_on() -> None:
+@pytest.mark.parametrize("name", ["kafka", "topics"])
+def test_kafka_is_the_version_that_the_tests_run_on(name: str) -> None:
     version = re.search(r"kafka_[\d.]+:([\d.]+)", KAFKA_COORDINATES)
 
     assert version
-    assert services()["kafka"]["image"] == f"apache/kafka:{version[1]}"
+    assert services()[name]["image"] == f"apache/kafka:{version[1]}"
+
+
+def test_everything_is_there() -> None:
+    assert services().keys() == {
+        "kafka",
+        "topics",
+        "trainer",
+        "worker",
+        "replayer",
+        "prometheus",
+        "alertmanager",
+        "grafana",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(services()) - set(ONE_SHOT)))
+def test_what_runs_for_long_says_how_it_is_and_comes_back(name: str) -> None:
+    service = services()[name]
+
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert service["healthcheck"]["interval"]
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ONE_SHOT)
+def test_what_ends_by_itself_has_no_health_and_is_not_started_again(name: str) -> None:
+    service = services()[name]
+
+    assert service["healthcheck"] == {"disable": True}
+    assert service["restart"] == "no"
+
+
+def test_the_replayer_is_well_while_it_is_connected_to_kafka() -> None:
+    replayer = services()["replayer"]
+    _, port = replayer["environment"]["PIPELINE_KAFKA__BOOTSTRAP_SERVERS"].split(":")
+
+    # A line of /proc/net/tcp: the peer's address and port, and 01 for established.
+    assert replayer["healthcheck"]["test"][3] == f":{int(port):04X} 01 "
+
+
+def test_what_is_replayed_is_there() -> None:
+    replayer = services()["replayer"]
+    (source,) = (s for name, s, _ in mounts() if name == "replayer")
+
+    assert (ROOT / source / replayer["command"][1].removeprefix("/history/")).is_file()
 
 
 def test_every_port_is_bound_to_loopback(service: dict[str, Any]) -> None:
@@ -118,8 +167,9 @@ def test_what_is_waited_for_comes_about() -> None:
                 assert by_name[name]["restart"] == "no"
 
 
-def test_the_worker_waits_for_kafka_and_a_detector() -> None:
-    assert services()["worker"]["depends_on"].keys() == {"kafka", "trainer"}
+def test_the_worker_waits_for_its_topics_and_a_detector() -> None:
+    assert services()["worker"]["depends_on"].keys() == {"topics", "trainer"}
+    assert services()["topics"]["depends_on"].keys() == {"kafka"}
 
 
 def test_the_trainer_writes_where_the_worker_reads() -> None:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 import pipeline.__main__
 import trainer.__main__
 from pipeline.configure import documented, read_settings
-from pipeline.settings import Settings
+from pipeline.settings import ConnectionSettings, Settings
 from tests.deploy.files import (
     COMPOSE,
     DOCKERFILE,
@@ -62,6 +62,33 @@ def test_the_worker_accepts_the_settings_that_compose_gives_it(
     assert settings.detector == Path("/detectors/demo")
 
 
+def test_the_replayer_accepts_the_settings_that_compose_gives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable, value in services()["replayer"]["environment"].items():
+        monkeypatch.setenv(variable, value)
+
+    settings = read_settings(ConnectionSettings, {})
+
+    assert settings.kafka.bootstrap_servers == "kafka:19092"
+
+
+def test_compose_creates_the_topics_that_the_worker_uses() -> None:
+    topics = services()["topics"]
+    (script,) = topics["command"]
+    created = dict(re.findall(r"^create (\S+) (\S+)$", script, re.M))
+    kafka = Settings.model_fields["kafka"].default
+
+    assert created.keys() == {
+        kafka.readings_topic,
+        kafka.alerts_topic,
+        kafka.dead_letters_topic,
+    }
+    assert created[kafka.readings_topic] == '"$$READINGS_PARTITIONS"'
+    assert int(topics["environment"]["READINGS_PARTITIONS"]) > 1
+    assert services()["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
 def command_lines() -> Iterator[list[str]]:
     """Every call of `pipeline` or `trainer` in the files, also those in comments."""
     for path in (DOCKERFILE, COMPOSE):
@@ -74,18 +101,30 @@ def command_lines() -> Iterator[list[str]]:
             yield [program or "pipeline", *shlex.split(arguments)]
 
 
+def parse(line: list[str]) -> None:
+    """Raises for a command, an argument or an option that does not exist."""
+    program, name, *arguments = line
+    group = PROGRAMS[program]
+    assert isinstance(group, TyperGroup)
+    group.commands[name].make_context(name, list(arguments))
+
+
 def test_every_command_line_parses() -> None:
     lines = list(command_lines())
     image = last_instruction("ENTRYPOINT").exec_form()
     lines.append([*image, *last_instruction("CMD").exec_form()])
+    # What replaces that command.
+    lines += [
+        ["pipeline", *service["command"]]
+        for service in services().values()
+        if "build" in service and "entrypoint" not in service and "command" in service
+    ]
 
     assert {(line[0], line[1]) for line in lines} == {
+        ("pipeline", "replay"),
         ("pipeline", "run"),
         ("pipeline", "score"),
         ("trainer", "fit"),
     }
-    for program, name, *arguments in lines:
-        group = PROGRAMS[program]
-        assert isinstance(group, TyperGroup)
-        # Raises for a missing argument or an option that does not exist.
-        group.commands[name].make_context(name, arguments)
+    for line in lines:
+        parse(line)

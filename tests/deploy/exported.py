@@ -1,0 +1,64 @@
+"""Every series that there is to ask for, with its labels."""
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from pipeline.metrics import ArrayHistogram, WorkerMetrics
+from tests.deploy.files import recordings
+from tests.deploy.promql import labels_in
+
+OF_A_SCRAPE = frozenset({"job", "instance", "process"})
+"""Labels that every series has, the last one where a worker has several processes."""
+
+OTHERS = frozenset({"up", "ALERTS"})
+"""Prometheus' own."""
+
+OF_THE_PROCESS = frozenset(
+    {
+        "process_start_time_seconds",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+    }
+)
+"""Of prometheus_client."""
+
+
+def exported() -> dict[str, set[str]]:
+    """Every series that the worker exports, Prometheus adds, or a rule records."""
+    series = {name: {"alertname", "alertstate"} for name in OTHERS}
+    series |= {name: set() for name in OF_THE_PROCESS}
+    for metric in vars(WorkerMetrics(CollectorRegistry())).values():
+        if not isinstance(metric, MetricWrapperBase | ArrayHistogram):
+            continue
+        labels = set(getattr(metric, "_labelnames", ()))
+        family = next(iter(metric.collect()))
+        if family.type == "histogram":
+            series[f"{family.name}_bucket"] = labels | {"le"}
+            series[f"{family.name}_sum"] = labels
+            series[f"{family.name}_count"] = labels
+        elif family.type == "counter":
+            series[f"{family.name}_total"] = labels
+        else:
+            series[family.name] = labels
+    series |= AWAITED
+    for name, expression in recordings().items():
+        series[name] = labels_in(expression)
+    return series
+
+
+AWAITED: dict[str, set[str]] = {
+    "pipeline_detector_loads_total": {"outcome"},
+    "pipeline_detector_refused": set(),
+    "pipeline_detector_loaded_timestamp_seconds": set(),
+    "pipeline_shadow_info": {"name", "digest", "model"},
+    "pipeline_shadow_score_bucket": {"le"},
+    "pipeline_shadow_incidents_opened_total": set(),
+    "pipeline_incidents_compared_total": {"found_by"},
+}
+"""Of detectors that are taken while the worker runs, and of a shadow: not exported yet."""
+
+
+def awaited(expression: str) -> bool:
+    """Whether it asks for something that is not exported yet."""
+    names = [*AWAITED, "pipeline:detector_refused:max", 'step="shadow"']
+    return any(name in expression for name in names)
