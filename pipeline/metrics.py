@@ -199,7 +199,18 @@ class WorkerMetrics:
         self.score_psi = gauge(
             "pipeline_score_psi",
             "How far recent scores are from those of calibration, as a population "
-            "stability index: 0 not at all, over 0.25 far.",
+            "stability index: 0 not at all, 0.25 beyond the usual is far.",
+            "digest",
+        )
+        self.score_psi_usual = gauge(
+            "pipeline_score_psi_usual",
+            "The same of a quarter of calibration against all of it, the furthest: so much "
+            "is no drift.",
+            "digest",
+        )
+        self.psi_span = gauge(
+            "pipeline_psi_span_seconds",
+            "Time that the readings span, by their own clocks, whose scores are compared.",
             "digest",
         )
         self.sensor_psi = gauge(
@@ -265,6 +276,8 @@ class WorkerMetrics:
         self._of_detector = (
             self.detector_info,
             self.score_psi,
+            self.score_psi_usual,
+            self.psi_span,
             self.sensor_psi,
             self.sensor_out_of_range,
             self.sensor_missing,

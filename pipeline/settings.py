@@ -127,11 +127,11 @@ class DriftSettings(BaseModel):
 
     period_s: float = Field(default=3_600.0, gt=0)
     """What shares of values that are missing, out of range or stuck are taken over, and
-    longer where fewer than 500 readings come in it."""
+    longer where fewer than 100 readings come in it."""
 
-    psi_period_s: float = Field(default=86_400.0, gt=0)
-    """What distributions are compared over, likewise. Those of an hour differ from those of
-    a day without any drift."""
+    psi_period_s: float = Field(default=604_800.0, gt=0)
+    """What distributions are compared over, and longer where fewer than 1000 readings come
+    in it. Those of a night differ from those of a week without any drift."""
 
     max_sensors: int = Field(default=50, ge=0)
     """So many of the detector's sensors, the first ones, have series of their own. All are

@@ -21,6 +21,8 @@ from pipeline.detector.manifest_parts import (
 from pipeline.detector.residual import ResidualScoring
 from pipeline.detector.scaling import Scaling
 from pipeline.detector.scoring import Scoring
+from pipeline.drift.score_bins import score_counts
+from pipeline.records import FloatArray, TimeArray
 from pipeline.times import iso_time
 from pipeline.trigger import IncidentRule
 from trainer.calibrate import Calibration
@@ -28,6 +30,7 @@ from trainer.fit import Losses
 from trainer.history import History
 from trainer.settings import TrainerSettings
 from trainer.split import Folds
+from trainer.usual import usual_score_psi
 
 
 def manifest_of(
@@ -42,12 +45,16 @@ def manifest_of(
     scaling_gain: float,
     n_steps: int,
     losses: dict[str, Losses],
-    score_counts: list[int],
+    score_B: FloatArray,
+    time_s_B: TimeArray,
     explained: float,
     usual: UsualPart,
     versions: dict[str, str],
 ) -> Manifest:
-    """The manifest of a detector that was just trained, its files not yet written."""
+    """The manifest of a detector that was just trained, its files not yet written.
+
+    `score_B` are the normalised scores of the held-out windows, `time_s_B` their times.
+    """
     return Manifest(
         schema=SCHEMA,
         name=name,
@@ -64,7 +71,7 @@ def manifest_of(
         ],
         scaler=scaler_part(detector.scaling, scaling_gain),
         score=score_part(detector.scoring),
-        threshold=_threshold_part(calibration, settings, score_counts),
+        threshold=_threshold_part(calibration, settings, score_B, time_s_B),
         incident=IncidentPart((rule.n_over, rule.n_last), rule.n_recovery),
         training=TrainingPart(
             first_time=iso_time(float(history.time_s_N.min())),
@@ -139,7 +146,10 @@ def score_part(scoring: Scoring) -> ResidualPart | ElboPart:
 
 
 def _threshold_part(
-    calibration: Calibration, settings: TrainerSettings, score_counts: list[int]
+    calibration: Calibration,
+    settings: TrainerSettings,
+    score_B: FloatArray,
+    time_s_B: TimeArray,
 ) -> ThresholdPart:
     at_most = calibration.at_most_per_day
     return ThresholdPart(
@@ -151,5 +161,6 @@ def _threshold_part(
         expected_false_alarms_per_unit_day=calibration.expected_per_day,
         at_most_false_alarms_per_unit_day=at_most if np.isfinite(at_most) else None,
         limited_by=calibration.limited_by,
-        score_counts=score_counts,
+        score_counts=score_counts(score_B).tolist(),
+        score_psi=usual_score_psi(score_B, time_s_B),
     )

@@ -17,7 +17,6 @@ from pipeline.detector.elbo import ElboScoring
 from pipeline.detector.families import VARIATIONAL
 from pipeline.detector.network import Network
 from pipeline.detector.scoring import Scoring
-from pipeline.drift.score_bins import score_counts
 from pipeline.errors import InputError
 from pipeline.records import FloatArray
 from pipeline.settings import parse_trigger
@@ -112,12 +111,14 @@ def train(
         scaling_gain=prepared.scaling_gain,
         n_steps=steps_of_family(folds, settings),
         losses=losses,
-        score_counts=score_counts(scores.score_B / calibration.threshold).tolist(),
+        score_B=scores.score_B / calibration.threshold,
+        time_s_B=scores.time_s_B,
         explained=share_explained,
         usual=usual_readings(
             history.values_NF,
             folds.folds[0].training.flat_MF,
             history.unit_N,
+            history.time_s_N,
             folds.used_N,
         ),
         versions=_versions(),

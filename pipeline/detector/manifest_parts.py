@@ -122,6 +122,8 @@ class ThresholdPart(
     into one. Empty where it is promised."""
     score_counts: Annotated[list[int], msgspec.Meta(max_length=MAX_CURVE)] = []
     """Of the calibration part, windows by score; see `pipeline.drift.score_bins`."""
+    score_psi: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """How far the scores of a quarter of it are from all of them, at most."""
 
 
 N_QUANTILE_BINS = 10
@@ -146,6 +148,8 @@ class UsualPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the readings, those without a value."""
     longest_still: list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]
     """Readings in a row, at most, that repeated the one before them."""
+    psi: list[Annotated[float, msgspec.Meta(ge=0)]]
+    """How far a quarter of the history is from all of it, at most; see `psi`."""
 
 
 class TrainingPart(

@@ -8,8 +8,14 @@ from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.scaling import POOLED
 from pipeline.drift.psi import psi_of_counts
 from pipeline.drift.recent import Recent
-from pipeline.drift.score_bins import N_BINS, joined_bins, score_counts, shares_up_to
-from pipeline.drift.sensors import Sensors
+from pipeline.drift.score_bins import (
+    N_BINS,
+    SCORE_BINS,
+    joined_bins,
+    score_counts,
+    shares_up_to,
+)
+from pipeline.drift.sensors import MIN_PSI_READINGS, Sensors
 from pipeline.drift.still import StillRuns
 from pipeline.metrics import SCORE_BUCKETS, WorkerMetrics
 from pipeline.records import IntArray
@@ -22,9 +28,6 @@ SHOW_EVERY_S = 5.0
 MAX_ROWS = 1_000
 MAX_CELLS = 2**16
 """Readings, and their values, that are looked at in one batch; drawn at random."""
-MIN_READINGS = 500
-"""Nothing is told of fewer: chance alone moves their distribution."""
-N_SCORE_BINS = 10
 
 
 class Drift:
@@ -47,21 +50,21 @@ class Drift:
         self._measured_at_s = self._shown_at_s = -math.inf
         self._sensors: Sensors | None = None
         if usual := manifest.training.usual:
-            self._sensors = Sensors(
-                usual, settings.period_s, settings.psi_period_s, MIN_READINGS
-            )
+            self._sensors = Sensors(usual, settings.period_s, settings.psi_period_s)
         self._runs = StillRuns(len(manifest.sensors))
         self._scores: Recent | None = None
         promised = metrics.false_alarms_promised.labels(self._digest)
         promised.set(manifest.threshold.expected_false_alarms_per_unit_day)
         counts_K = np.array(manifest.threshold.score_counts, dtype=np.int64)
         if len(counts_K) == N_BINS and counts_K.sum() > 0:
-            self._joined_K = joined_bins(counts_K, N_SCORE_BINS)
+            self._joined_K = joined_bins(counts_K, SCORE_BINS)
             self._n_expected = int(counts_K.sum())
             self._expected_J = np.bincount(self._joined_K, counts_K) / self._n_expected
             self._scores = Recent(
-                settings.psi_period_s, MIN_READINGS, len(self._expected_J)
+                settings.psi_period_s, MIN_PSI_READINGS, len(self._expected_J)
             )
+            usual_psi = metrics.score_psi_usual.labels(self._digest)
+            usual_psi.set(manifest.threshold.score_psi)
             self._show_calibration(counts_K)
 
     def observe(self, turn: Turn, now_s: float) -> None:
@@ -91,6 +94,7 @@ class Drift:
             (counts_J,) = self._scores.totals()
             index = psi_of_counts(self._expected_J, counts_J, self._n_expected)
             self._metrics.score_psi.labels(self._digest).set(float(index))
+            self._metrics.psi_span.labels(self._digest).set(self._scores.span_s)
         if self._sensors is None or not self._sensors.is_enough:
             return
         drift = self._sensors.drift()
@@ -101,13 +105,16 @@ class Drift:
     def _count(self, turn: Turn, stretch: Stretch, now_s: float) -> None:
         windows = stretch.windows
         some = self._some(len(windows))
+        reading_B = windows.reading_B[some]
+        # Not the newest: a single clock may be wrong.
+        time_s = float(np.median(turn.readings.time_s_N[reading_B]))
         if self._scores is not None:
             counts_K = score_counts(stretch.scores.score_B[some])
             counts_J = np.bincount(self._joined_K, counts_K).astype(np.int64)
-            self._scores.add(len(some), now_s, counts_J)
+            self._scores.add(len(some), time_s, now_s, counts_J)
         if self._sensors is None:
             return
-        reading_B, row_B = windows.reading_B[some], windows.row_B[some]
+        row_B = windows.row_B[some]
         values_BF = turn.readings.values_NF[reading_B]
         run_BF = self._runs.of(row_B)
         line: IntArray | int = POOLED
@@ -118,7 +125,8 @@ class Drift:
             is_known_B = line != POOLED
             values_BF, run_BF = values_BF[is_known_B], run_BF[is_known_B]
             line = line[is_known_B]
-        self._sensors.add(self._scaling.scaled(values_BF, line), run_BF, now_s)
+        x_BF = self._scaling.scaled(values_BF, line)
+        self._sensors.add(x_BF, run_BF, time_s, now_s)
 
     def _some(self, n: int) -> IntArray:
         """Which of so many windows are looked at."""

@@ -9,6 +9,8 @@ from pipeline.records import FloatArray, IntArray, TimeArray
 N_BINS = 60
 SCORE_EDGES = np.geomspace(0.03, 30.0, N_BINS + 1)
 """Of the bins; scores beyond count in the outermost ones."""
+SCORE_BINS = 10
+"""Wider ones, of about equal shares of calibration, that drift is measured in."""
 
 
 def score_counts(score_B: FloatArray) -> IntArray:

@@ -1,5 +1,7 @@
 """The metrics: all there under their names, and histograms that count like any other."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,16 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from pipeline.metrics import SCORE_BUCKETS, ArrayHistogram, WorkerMetrics
-from pipeline.records import Partition
+from pipeline.records import Partition, TimeArray
+
+
+class Moved(NamedTuple):
+    """How each sensor has moved."""
+
+    psi_F: TimeArray
+    out_of_range_F: TimeArray
+    missing_F: TimeArray
+    stuck_F: TimeArray
 
 
 def used(metrics: WorkerMetrics) -> None:
@@ -22,6 +33,8 @@ def used(metrics: WorkerMetrics) -> None:
         metrics.incidents_closed,
         metrics.alerts_sent.labels("opened"),
         metrics.rebalances,
+        metrics.unit_days_watched,
+        metrics.commits.labels("done"),
     ):
         counter.inc()
     for gauge in (
@@ -30,13 +43,24 @@ def used(metrics: WorkerMetrics) -> None:
         metrics.partitions_assigned,
         metrics.units,
         metrics.detector_info.labels("pumps", "sha256:00", "vae"),
+        metrics.score_psi.labels("sha256:00"),
+        metrics.score_psi_usual.labels("sha256:00"),
+        metrics.psi_span.labels("sha256:00"),
+        metrics.sensors_drifting.labels("sha256:00", "stuck"),
+        metrics.calibration_score_ratio.labels("sha256:00", "0.5"),
+        metrics.false_alarms_promised.labels("sha256:00"),
+        metrics.incidents_per_unit_day.labels("1h"),
+        metrics.ready,
+        metrics.device_memory.labels("cuda:0"),
         metrics.build_info.labels("0.1.0", "3.11", "2.4"),
     ):
         gauge.set(1)
     metrics.score.observe(np.array([0.5], np.float32))
     metrics.step_seconds.labels("decode").observe(0.1)
     metrics.batch_readings.observe(10)
+    metrics.queue_wait.observe(0.1)
     metrics.show_lag({Partition("readings", 3): 7})
+    metrics.show_sensors("sha256:00", ["pressure"], Moved(*np.full((4, 1), 0.25)))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +83,23 @@ def used(metrics: WorkerMetrics) -> None:
         "pipeline_partitions_assigned 1.0",
         "pipeline_rebalances_total 1.0",
         "pipeline_units 1.0",
+        "pipeline_unit_days_watched_total 1.0",
+        'pipeline_commits_total{outcome="done"} 1.0',
+        'pipeline_commits_total{outcome="postponed"} 0.0',
+        'pipeline_queue_wait_seconds_bucket{le="0.1"} 1.0',
+        'pipeline_score_psi{digest="sha256:00"} 1.0',
+        'pipeline_score_psi_usual{digest="sha256:00"} 1.0',
+        'pipeline_psi_span_seconds{digest="sha256:00"} 1.0',
+        'pipeline_sensor_psi{digest="sha256:00",sensor="pressure"} 0.25',
+        'pipeline_sensor_out_of_range_ratio{digest="sha256:00",sensor="pressure"} 0.25',
+        'pipeline_sensor_missing_ratio{digest="sha256:00",sensor="pressure"} 0.25',
+        'pipeline_sensor_stuck_ratio{digest="sha256:00",sensor="pressure"} 0.25',
+        'pipeline_sensors_drifting{by="stuck",digest="sha256:00"} 1.0',
+        'pipeline_calibration_score_ratio{digest="sha256:00",le="0.5"} 1.0',
+        'pipeline_false_alarms_promised_per_unit_day{digest="sha256:00"} 1.0',
+        'pipeline_incidents_per_unit_day{over="1h"} 1.0',
+        "pipeline_ready 1.0",
+        'pipeline_device_memory_bytes{device="cuda:0"} 1.0',
         'pipeline_detector_info{digest="sha256:00",model="vae",name="pumps"} 1.0',
         'pipeline_build_info{python="3.11",torch="2.4",version="0.1.0"} 1.0',
     ],
@@ -128,3 +169,27 @@ def test_a_histogram_of_arrays_equals_one_that_is_fed_one_by_one(
     assert registry.get_sample_value("array_sum") == pytest.approx(
         registry.get_sample_value("single_sum")
     )
+
+
+def test_what_is_unknown_of_a_sensor_is_shown_no_longer() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    nothing = np.full((4, 2), np.nan)
+    metrics.show_sensors("sha256:00", ["pressure", "flow"], Moved(*np.full((4, 2), 0.25)))
+
+    metrics.show_sensors("sha256:00", ["pressure", "flow"], Moved(*nothing))
+
+    assert "pressure" not in generate_latest(registry).decode()
+
+
+def test_of_a_detector_that_is_forgotten_nothing_is_shown_and_of_others_all() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    used(metrics)
+    metrics.score_psi.labels("sha256:01").set(1)
+
+    metrics.forget_detector("sha256:00")
+
+    page = generate_latest(registry).decode()
+    assert "sha256:00" not in page
+    assert 'pipeline_score_psi{digest="sha256:01"} 1.0' in page

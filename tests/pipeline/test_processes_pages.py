@@ -138,3 +138,19 @@ def test_one_that_starts_up_is_alive_for_its_time_but_not_ready() -> None:
     assert not all(pages.liveness(now_s=10.1 + MAX_START_S).values())
     assert not all(pages.readiness(now_s=10.0).values())
     assert page(starting) == ""
+
+
+def test_what_each_observes_is_shown_of_each(process: Callable[[int], Listening]) -> None:
+    one, other = process(0), process(1)
+    for each in (one, other):
+        metrics = WorkerMetrics(each.registry)
+        metrics.calibration_score_ratio.labels("sha256:0", "0.5").set(0.75)
+        metrics.incidents_per_unit_day.labels("1h").set_function(lambda: float("nan"))
+
+    merged = page(one, other)
+
+    for number in (0, 1):
+        labels = f'digest="sha256:0",le="0.5",process="{number}"'
+        assert f"pipeline_calibration_score_ratio{{{labels}}} 0.75" in merged
+        labels = f'over="1h",process="{number}"'
+        assert f"pipeline_incidents_per_unit_day{{{labels}}} NaN" in merged

@@ -235,6 +235,7 @@ def test_after_a_restart_nothing_is_told_of_what_was_committed(detector: Detecto
     assert again.metric("pipeline_readings_total") == 0
     n_replayed = again.metric("pipeline_readings_replayed_total") or 0
     assert 0 < n_replayed < len(STREAM)
+    assert again.metric("pipeline_unit_days_watched_total") == 0
     assert again.metric("pipeline_incidents_open") == 2
 
 

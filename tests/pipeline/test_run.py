@@ -153,6 +153,10 @@ def test_the_three_pages_tell_what_it_does(
         wait_until(
             lambda: worker.metric("pipeline_consumer_lag_records") == 0, "the lag is 0"
         )
+        assert worker.metric("pipeline_ready") == 1
+        assert worker.metric("pipeline_false_alarms_promised_per_unit_day") == 0
+        watched = worker.metric("pipeline_unit_days_watched_total")
+        assert watched == pytest.approx((N_READINGS - 1) / 86_400)
 
 
 def test_sigterm_loses_nothing_and_ends_with_0(

@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.records import Message
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from tests import builders
+from tests.pipeline.drift.watching import knowing_detector
 from tests.workers import FAULT, N_READINGS, WINDOW, Setup, faulty_series, messages, raising
 
 
@@ -36,6 +38,10 @@ def test_a_fault_opens_an_incident_that_names_its_sensor_and_closes_after_it(
     assert (closed.state, closed.incident_id) == ("closed", opened.incident_id)
     assert setup.metric("pipeline_incidents_opened_total") == 1
     assert setup.metric("pipeline_incidents_open") == 0
+    unit_days = (N_READINGS - 1) / 86_400
+    assert setup.metric("pipeline_unit_days_watched_total") == pytest.approx(unit_days)
+    per_unit_day = setup.metric("pipeline_incidents_per_unit_day", over="1h")
+    assert per_unit_day == pytest.approx(1 / unit_days)
 
 
 @pytest.mark.parametrize("max_records", [1, 7, 1000])
@@ -306,6 +312,8 @@ def test_while_commits_are_postponed_for_long_nothing_more_is_read(
         setup.worker.run_once()
 
     assert setup.metric("pipeline_readings_total") == 50
+    assert (setup.metric("pipeline_commits_total", outcome="postponed") or 0) > 0
+    assert setup.metric("pipeline_commits_total", outcome="done") == 0
     assert not setup.health.readiness(0.0)["broker_takes_alerts"]
 
     monkeypatch.setattr(setup.consumer, "commit", commit)
@@ -313,4 +321,35 @@ def test_while_commits_are_postponed_for_long_nothing_more_is_read(
     setup.read_all()
 
     assert list(broker.committed("workers").values()) == [N_READINGS]
+    assert (setup.metric("pipeline_commits_total", outcome="done") or 0) > 0
     assert setup.health.readiness(0.0)["broker_takes_alerts"]
+
+
+def test_a_batch_waits_from_its_poll_to_its_turn(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, max_records=50)
+
+    setup.read_all()
+
+    assert setup.metric("pipeline_queue_wait_seconds_count") == N_READINGS / 50
+
+
+def test_readings_are_held_against_those_that_were_learned_from(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    learned_NF = builders.sensor_series(1_000)
+    loaded = knowing_detector(tmp_path / "pumps", learned_NF)
+    broken_NF = builders.sensor_series(N_READINGS).copy()
+    broken_NF[:, 2] = 1e6
+    broker.append(messages("pump-7", broken_NF))
+
+    setup = Setup(broker, loaded.detector, max_records=N_READINGS, drift_of=loaded)
+    setup.read_all()
+
+    def shown(name: str, sensor: str) -> float | None:
+        return setup.metric(f"pipeline_sensor_{name}", digest=loaded.digest, sensor=sensor)
+
+    for name in ("out_of_range_ratio", "stuck_ratio"):
+        assert [shown(name, sensor) for sensor in builders.SENSORS] == [0, 0, 1]

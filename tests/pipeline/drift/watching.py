@@ -33,15 +33,19 @@ def calibration_scores(n: int, seed: int = 0) -> FloatArray:
 
 
 def knowing_detector(
-    folder: Path, values_NF: FloatArray, built: Detector | None = None
+    folder: Path,
+    values_NF: FloatArray,
+    built: Detector | None = None,
+    unit: str = "pump-7",
 ) -> LoadedDetector:
     """An untrained detector whose manifest tells of these readings of one unit."""
     built = built or builders.detector(window=WINDOW)
     known = builders.manifest(built)
     usual = usual_readings(
         values_NF,
-        built.scaling.scaled(values_NF),
+        built.scaling.scaled(values_NF, built.scaling.line(unit)),
         np.zeros(len(values_NF), dtype=np.int64),
+        np.arange(len(values_NF), dtype=np.float64),
         np.ones(len(values_NF), dtype=np.bool_),
     )
     manifest = msgspec.structs.replace(
@@ -79,9 +83,9 @@ class Watch:
         score_B: FloatArray | None = None,
         is_replay: bool = False,
     ) -> None:
-        """Read these a second after what was read before, and show what there is."""
+        """Read these, each time a day later, and show what there is."""
         readings = builders.readings(units or ["pump-7"] * len(values_NF), None, values_NF)
-        readings.time_s_N[:] += self.now_s * 1_000
+        readings.time_s_N[:] += 86_400.0 * self.now_s / (2 * SHOW_EVERY_S)
         records = Records([], {}, is_replay)
         readings, row_N, _ = self._units.admit(readings, records)
         (windows,) = self._windows.extend(readings, row_N, self._units.n_rows)
