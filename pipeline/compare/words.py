@@ -14,6 +14,8 @@ from pipeline.times import iso_time
 
 SHORT_DIGEST = 19
 N_TOP_SENSORS = 3
+MIN_SHIFT = 0.01
+"""Of a sensor's mean share, to be worth a word."""
 FOUND_BY = {"a": "only A", "b": "only B", "both": "both"}
 
 
@@ -127,6 +129,15 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"another sensor is blamed most in {comparison.n_other_sensor_first:,} of the "
             f"{len(both):,} found by both"
         )
+    shifted = [b for b in comparison.blame if abs(b.share_b - b.share_a) >= MIN_SHIFT]
+    if shifted:
+        lines.append(
+            "blamed otherwise, A and B: "
+            + ", ".join(
+                f"{each.sensor} {each.share_a:.0%} and {each.share_b:.0%}"
+                for each in shifted[:N_TOP_SENSORS]
+            )
+        )
     return lines
 
 
@@ -166,7 +177,8 @@ def sensors_text(incidents: Sequence[Incident]) -> str:
         return "–"
     return ", ".join(
         f"{sensor.name} {sensor.contribution:.0%}"
-        for sensor in highest(incidents).peak.sensors[:N_TOP_SENSORS]
+        for number, sensor in enumerate(highest(incidents).peak.sensors[:N_TOP_SENSORS])
+        if number == 0 or sensor.contribution >= MIN_SHIFT
     )
 
 

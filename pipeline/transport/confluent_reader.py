@@ -143,7 +143,9 @@ class ConfluentReader:
         )
         found = topics.topics[self._topic]
         if found.error is not None or not found.partitions:
-            raise InputError(f"{self._name}: there is no such topic")
+            raise InputError(
+                f"{self._name}: there is no such topic, or no right to read it"
+            )
         return [Partition(self._topic, number) for number in sorted(found.partitions)]
 
     def _ask(self, call: Callable[[], Any], timeout_s: float) -> Any:

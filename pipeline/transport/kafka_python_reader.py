@@ -1,5 +1,6 @@
 """Reading a stretch of a topic through kafka-python."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -10,7 +11,7 @@ from kafka.errors import KafkaTimeoutError
 
 from pipeline.errors import InputError, TransportError
 from pipeline.records import Partition, Records
-from pipeline.transport.client import GRACE_S, NO_OPTIONS, on_a_thread
+from pipeline.transport.client import CHECK_INTERVAL_S, GRACE_S, NO_OPTIONS, on_a_thread
 from pipeline.transport.kafka_client import connected, translated_errors
 from pipeline.transport.kafka_records import PartitionRecords, UnreadableBatch
 
@@ -67,6 +68,16 @@ class KafkaPythonReader:
         for partition, offset in offsets.items():
             self._client.seek(kafka.TopicPartition(*partition), offset)
 
+    def start_new_partitions(self) -> None:
+        """Read from their begin those, too, that the topic has got since, if it is known
+        by now. The others go on."""
+        numbers = self._client._cluster.partitions_for_topic(self._topic) or set()
+        assigned = self._client.assignment()
+        known = {partition.partition for partition in assigned}
+        if new := sorted(numbers - known):
+            more = [kafka.TopicPartition(self._topic, number) for number in new]
+            self._client.assign([*assigned, *more])
+
     def poll(self, max_records: int, timeout_s: float) -> Records:
         try:
             with translated_errors(self._name):
@@ -76,6 +87,7 @@ class KafkaPythonReader:
         except TransportError as error:
             if not error.retriable:
                 raise
+            time.sleep(CHECK_INTERVAL_S)
             return Records([], {})
         except UnreadableBatch as error:
             raise TransportError(f"{self._name}: {error}", retriable=False) from error
@@ -113,7 +125,9 @@ class KafkaPythonReader:
     def _partitions(self, timeout_s: float) -> list[Any]:
         found = self._ask(lambda: self._client.partitions_for_topic(self._topic), timeout_s)
         if not found:
-            raise InputError(f"{self._name}: there is no such topic")
+            raise InputError(
+                f"{self._name}: there is no such topic, or no right to read it"
+            )
         return [kafka.TopicPartition(self._topic, number) for number in sorted(found)]
 
     def _ask(self, call: Callable[[], Any], timeout_s: float) -> Any:

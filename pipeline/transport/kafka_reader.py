@@ -1,25 +1,12 @@
-"""Reads a topic as an onlooker: member of no group, nothing is committed."""
+"""Follows a topic as an onlooker: member of no group, nothing is committed."""
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
-from itertools import chain
-from typing import Any
 
-import kafka
-
-from pipeline.errors import InputError, TransportError
-from pipeline.records import Record
-from pipeline.transport.client import (
-    CHECK_INTERVAL_S,
-    GRACE_S,
-    METADATA_MAX_AGE_S,
-    NO_OPTIONS,
-    on_a_thread,
-)
-from pipeline.transport.kafka_client import connected, translated_errors
-from pipeline.transport.kafka_records import PartitionRecords, UnreadableBatch
+from pipeline.errors import TransportError
+from pipeline.records import Partition, Record
+from pipeline.transport.client import METADATA_MAX_AGE_S, NO_OPTIONS
+from pipeline.transport.kafka_python_reader import KafkaPythonReader
 
 LOOK_FOR_PARTITIONS_EVERY_S = METADATA_MAX_AGE_S
 
@@ -27,7 +14,7 @@ LOOK_FOR_PARTITIONS_EVERY_S = METADATA_MAX_AGE_S
 class KafkaReader:
     """Reads what is committed of one topic, all its partitions, through kafka-python.
 
-    Owns where it is in each. A context manager.
+    Owns up to where each was written at the start. A context manager.
     """
 
     def __init__(
@@ -53,25 +40,24 @@ class KafkaReader:
             InputError: there is no such topic, or an option is refused.
             TransportError: no server answered in time, or it refused.
         """
-        self._name = f"topic {topic!r}, Kafka {bootstrap_servers}"
-        self._topic = topic
-        self._client = connected(
-            kafka.KafkaConsumer,
-            bootstrap_servers,
-            client_options,
-            group_id=None,
-            client_id="pipeline-reader",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            bootstrap_timeout_ms=round(connect_timeout_s * 1000),
-            metadata_max_age_ms=round(METADATA_MAX_AGE_S * 1000),
+        self._reader = KafkaPythonReader(
+            bootstrap_servers=bootstrap_servers,
+            topic=topic,
+            connect_timeout_s=connect_timeout_s,
+            client_options={
+                "isolation_level": "read_committed",
+                "metadata_max_age_ms": round(METADATA_MAX_AGE_S * 1000),
+                **client_options,
+            },
         )
-        self._client._fetcher.PartitionRecords = PartitionRecords
         self._looked_at_s = time.monotonic()
-        self._ends: dict[Any, int] = {}
+        self._ends: Mapping[Partition, int] = {}
         try:
-            self._begin(since_s, connect_timeout_s)
+            self._ends = self._reader.ends(connect_timeout_s)
+            since_ms = round(since_s * 1000)
+            # Where nothing that late is there, the next record is the first.
+            found = self._reader.offsets_at(since_ms, connect_timeout_s)
+            self._reader.start({**self._ends, **found})
         except BaseException:
             self.close(0.0)
             raise
@@ -89,92 +75,25 @@ class KafkaReader:
             TransportError: the broker refused, or what it holds cannot be read; retriable
                 faults are retried within.
         """
-        self._look_for_partitions()
-        try:
-            with translated_errors(self._name):
-                polled = self._client.poll(
-                    timeout_ms=timeout_s * 1000, max_records=max_records
-                )
-        except TransportError as error:
-            if not error.retriable:
-                raise
-            time.sleep(CHECK_INTERVAL_S)
-            return []
-        except UnreadableBatch as error:
-            raise TransportError(f"{self._name}: {error}", retriable=False) from error
-        return list(chain.from_iterable(polled.values()))
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s >= LOOK_FOR_PARTITIONS_EVERY_S:
+            self._looked_at_s = now_s
+            self._reader.start_new_partitions()
+        return list(self._reader.poll(max_records, timeout_s).records)
 
     def has_caught_up(self) -> bool:
         """Whether all was read that was there at the start."""
-        state = self._client._subscription.assignment
-        return all(
-            at.position is not None and at.position.offset >= self._ends.get(partition, 0)
-            for partition, at in state.items()
-        )
+        positions = self._reader.positions()
+        return all(positions.get(p, -1) >= end for p, end in self._ends.items())
 
     def answers(self, timeout_s: float) -> bool:
         """Whether the broker does: a poll without records could also be its silence."""
         try:
-            self._ask(self._client.end_offsets, list(self._client.assignment()), timeout_s)
+            self._reader.ends(timeout_s)
         except TransportError:
             return False
         return True
 
     def close(self, timeout_s: float) -> None:
         """Disconnect within about `timeout_s`."""
-        timeout_ms = timeout_s * 1000
-        with suppress(TransportError), translated_errors(self._name):
-            on_a_thread(
-                lambda: self._client.close(autocommit=False, timeout_ms=timeout_ms),
-                timeout_s + GRACE_S,
-            )
-
-    def _begin(self, since_s: float, timeout_s: float) -> None:
-        partitions = self._partitions(timeout_s)
-        if not partitions:
-            raise InputError(
-                f"{self._name}: there is no such topic, or no right to read it; see "
-                "PIPELINE_KAFKA__ALERTS_TOPIC"
-            )
-        self._client.assign(partitions)
-        times_ms = dict.fromkeys(partitions, round(since_s * 1000))
-        self._ends = self._ask(self._client.end_offsets, partitions, timeout_s)
-        found = self._ask(self._client.offsets_for_times, times_ms, timeout_s)
-        for partition in partitions:
-            first = found.get(partition)
-            # Nothing that late is there: the next record is the first.
-            offset = self._ends[partition] if first is None else first.offset
-            self._client.seek(partition, offset)
-
-    def _partitions(self, timeout_s: float) -> list[Any]:
-        numbers = self._ask_plainly(
-            partial(self._client.partitions_for_topic, self._topic), timeout_s
-        )
-        return [kafka.TopicPartition(self._topic, number) for number in sorted(numbers)]
-
-    def _look_for_partitions(self) -> None:
-        now_s = time.monotonic()
-        if now_s - self._looked_at_s < LOOK_FOR_PARTITIONS_EVERY_S:
-            return
-        self._looked_at_s = now_s
-        numbers = self._client._cluster.partitions_for_topic(self._topic) or set()
-        assigned = self._client.assignment()
-        known = {partition.partition for partition in assigned}
-        if new := sorted(numbers - known):
-            # Where it begins is the earliest that it holds: it was not there before.
-            more = [kafka.TopicPartition(self._topic, number) for number in new]
-            self._client.assign([*assigned, *more])
-
-    def _ask(self, call: Any, about: Any, timeout_s: float) -> Any:
-        return self._ask_plainly(
-            partial(call, about, timeout_ms=timeout_s * 1000), timeout_s
-        )
-
-    def _ask_plainly(self, call: Any, timeout_s: float) -> Any:
-        with translated_errors(self._name):
-            try:
-                return on_a_thread(call, timeout_s + GRACE_S)
-            except TimeoutError as error:
-                raise TransportError(
-                    f"{self._name}: no answer within {timeout_s:g} s", retriable=True
-                ) from error
+        self._reader.close(timeout_s)
