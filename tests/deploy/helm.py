@@ -44,7 +44,9 @@ RETRAINING: Values = {
 }
 MONITORING: Values = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "dashboards": {"enabled": True},
+    "runbook": "https://wiki.example/RUNBOOK.md",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.deploy.files import GRAFANA, ROOT, read_yaml
+from tests.deploy.files import GRAFANA, PROMETHEUS, ROOT, read_yaml
 from tests.deploy.helm import (
     CHART,
     MINIMAL,
@@ -30,6 +30,7 @@ from tests.deploy.helm import (
 )
 from tests.deploy.test_names import PROGRAMS
 
+RUNBOOK = MONITORING["runbook"]
 README = ROOT / "README.md"
 OURS = Path(__file__).parent / "schemas"
 DEFINITIONS = "_definitions.json"
@@ -170,8 +171,33 @@ def test_every_dashboard_is_a_config_map_that_grafana_finds() -> None:
         for file, text in manifest["data"].items()
     }
 
-    dashboards = GRAFANA / "dashboards"
-    assert shown == {path.name: path.read_text() for path in dashboards.glob("*.json")}
+    ours = {
+        path.name: path.read_text().replace('"/public/deploy/RUNBOOK.md', f'"{RUNBOOK}')
+        for path in (GRAFANA / "dashboards").glob("*.json")
+    }
+    assert shown == ours
+    assert "/public/deploy" not in "".join(shown.values())
+
+
+def test_the_alert_rules_are_prometheus_own_with_links_to_a_runbook() -> None:
+    rules = one("PrometheusRule", MONITORING)["spec"]
+    text = (PROMETHEUS.parent / "rules.yml").read_text()
+    links = set(re.findall(r"runbook_url: ([^#\s]+)", text))
+
+    (link,) = links
+    assert rules == yaml.safe_load(text.replace(link, RUNBOOK))
+
+
+def test_workers_are_scraped_as_a_job_that_the_alert_rules_select() -> None:
+    rules = json.dumps(one("PrometheusRule", MONITORING)["spec"])
+    selected = set(re.findall(r'job=~\\"(.*?)\\"', rules))
+    service = one("Service", MONITORING)["metadata"]
+    labels = one("ServiceMonitor", MONITORING)["spec"]["selector"]["matchLabels"]
+
+    assert selected
+    assert labels.items() <= service["labels"].items()
+    # The operator's name for a job, unless told otherwise, is the Service's.
+    assert all(re.fullmatch(one, service["name"]) for one in selected)
 
 
 def test_the_readme_names_values_that_there_are() -> None:

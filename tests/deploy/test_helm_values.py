@@ -60,6 +60,9 @@ from tests.deploy.helm import SASL, Values, merged, template
             {"retraining": {"settings": {"window": 64}}},
             "retraining.settings: expected names such as TRAINER_WINDOW, got window",
         ),
+        ({"dashboards": {"enabled": True}}, "runbook: expected a URL"),
+        ({"prometheusRule": {"enabled": True}}, "runbook: expected a URL"),
+        ({"runbook": "RUNBOOK.md"}, "/runbook.*pattern"),
         ({"promote": "../elsewhere"}, "/promote.*pattern"),
         ({"registry": {"size": "big"}}, "/registry/size.*pattern"),
         (

@@ -169,6 +169,10 @@ PIPELINE_KAFKA__TLS__KEY_FILE: /etc/pipeline/tls/{{ .keyKey }}
 {{- div .Values.kafka.partitions .Values.processes -}}
 {{- end -}}
 
+{{- define "pipeline.runbook" -}}
+{{- required "runbook: expected a URL at which deploy/RUNBOOK.md is read, which alert rules and dashboards link to" .Values.runbook -}}
+{{- end -}}
+
 {{/* Refuses values that do not go together. */}}
 {{- define "pipeline.validate" -}}
 {{- $values := .Values -}}
