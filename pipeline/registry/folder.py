@@ -39,7 +39,7 @@ class Registry:
                     entry.name
                     for entry in entries
                     if entry.is_dir(follow_symlinks=False)
-                    and not entry.name.startswith(".")
+                    and _can_be_named(entry.name)
                     and entry.name not in LINKS
                 )
         except OSError as error:
@@ -58,7 +58,7 @@ class Registry:
             raise InputError(
                 f"{name}: that is a link; name the detector itself, one of {self._shown()}"
             )
-        if "/" in name or "\0" in name or name.startswith(".") or name == "":
+        if not _can_be_named(name):
             raise InputError(
                 f"{name!r}: expected the name of a folder in {self.folder}, without "
                 f"slashes or a leading dot: one of {self._shown()}"
@@ -145,6 +145,11 @@ class Registry:
             return "none"
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return ", ".join(names[-10:]) + more
+
+
+def _can_be_named(name: str) -> bool:
+    # What is hidden is being written. What cannot be printed would garble what we say.
+    return name.isprintable() and "/" not in name and name[:1] not in ("", ".")
 
 
 def flush_detector(folder: Path) -> None:

@@ -129,6 +129,7 @@ def test_a_dry_run_verifies_and_switches_nothing(registry: Registry) -> None:
         ("2026-11-28/", "expected the name of a folder"),
         ("/2026-11-28", "expected the name of a folder"),
         ("2026-11-28\0", "expected the name of a folder"),
+        ("2026-11-28\n", "expected the name of a folder"),
         ("2026-11-29", "no such folder; in .* there are 2026-11-28, 2026-12-05"),
         ("alias", "that is a link, and may lead anywhere"),
     ],

@@ -7,9 +7,10 @@ from kafka import KafkaAdminClient
 
 from pipeline.errors import InputError
 from pipeline.records import Message, Partition, Record
+from pipeline.transport import reader as readers
 from pipeline.transport.choose import ClientName, clients
 from pipeline.transport.reader import Reader, stretch
-from tests.support import unique_name
+from tests.support import unique_name, wait_until
 
 CLIENTS: tuple[ClientName, ...] = ("kafka-python", "confluent")
 ISOLATION = {"kafka-python": "isolation_level", "confluent": "isolation.level"}
@@ -137,3 +138,36 @@ def test_a_topic_that_is_not_there_is_not_made(connect: Connect) -> None:
         connect(topic).ends(TIMEOUT_S)
     with pytest.raises(InputError, match="there is no such topic"):
         connect(topic).ends(TIMEOUT_S)
+
+
+def test_what_a_transaction_has_not_ended_is_not_waited_for(
+    connect: Connect,
+    kafka_bootstrap_servers: str,
+    make_topic: Callable[[int], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers, "QUIET_S", 1.0)
+    topic = make_topic(1)
+    send(kafka_bootstrap_servers, topic, range(3))
+    producer = clients("kafka-python").transactional_producer(
+        bootstrap_servers=kafka_bootstrap_servers,
+        transactional_id=unique_name("transactions"),
+    )
+    producer.send([Message(topic, b"100", b"key")])
+    # Sent, and of a transaction that stays open until the producer is closed.
+    wait_until(lambda: written(kafka_bootstrap_servers, topic) == 4, "it is written")
+    reader = connect(topic)
+
+    found = read(reader, dict(reader.begins(TIMEOUT_S)), {Partition(topic, 0): 4})
+
+    assert found == [0, 1, 2]
+    producer.close(TIMEOUT_S)
+
+
+def written(servers: str, topic: str) -> int:
+    """Records of a topic of one partition, with those that are not committed."""
+    reader = clients("kafka-python").reader(bootstrap_servers=servers, topic=topic)
+    try:
+        return reader.ends(TIMEOUT_S)[Partition(topic, 0)]
+    finally:
+        reader.close(TIMEOUT_S)
