@@ -31,7 +31,8 @@ class SensorPart(msgspec.Struct, frozen=True):
 
 
 class DetectorPart(msgspec.Struct, frozen=True):
-    """Which detector said so."""
+    """Which detector said so. Of an incident that was open when the detector was replaced
+    that is the new one; its id stays that of the one that opened it."""
 
     name: str
     digest: str
@@ -106,7 +107,8 @@ class AlertEncoder:
     def _alert(self, event: Event) -> Alert:
         return Alert(
             schema=SCHEMA,
-            incident_id=incident_id(self._detector.digest, event.unit, event.opened_at_s),
+            incident_id=event.incident_id
+            or incident_id(self._detector.digest, event.unit, event.opened_at_s),
             state=event.state,
             unit=event.unit,
             opened_at=iso_time(event.opened_at_s),

@@ -23,34 +23,36 @@ class Inbox:
         self,
         consumer: Consumer,
         recovery: Recovery,
-        decoder: Decoder,
         metrics: WorkerMetrics,
         max_records: int,
     ) -> None:
         """Args:
         consumer: polls.
         recovery: tells what is read again from what is new.
-        decoder: decodes.
         metrics: time both.
         max_records: largest poll.
         """
         self._consumer = consumer
         self._recovery = recovery
-        self._decoder = decoder
         self._metrics = metrics
         self._max_records = max_records
         self._polled: deque[Records] = deque()
         self._polled_at_s = 0.0
         self._next: Taken | None = None
 
-    def fill(self, timeout_s: float) -> None:
+    def fill(self, decoder: Decoder, timeout_s: float, may_poll: bool = True) -> None:
         """Have a turn's records decoded: polled before, or within `timeout_s`, if any.
 
         A poll of more than `MAX_TURN_BYTES` is worth several turns.
+
+        Args:
+            decoder: of whoever takes them.
+            timeout_s: longest wait for a record.
+            may_poll: otherwise only what was polled before.
         """
         if self._next is not None:
             return
-        if not self._polled:
+        if not self._polled and may_poll:
             with self._metrics.timed("poll"):
                 polled = self._consumer.poll(self._max_records, timeout_s)
             self._polled_at_s = time.monotonic()
@@ -60,8 +62,12 @@ class Inbox:
             records = self._polled.popleft()
             taken_at_s = time.time()
             with self._metrics.timed("decode"):
-                decoded, unreadable = self._decoder.decode(records)
+                decoded, unreadable = decoder.decode(records)
             self._next = Taken(taken_at_s, records, decoded, unreadable)
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._next is None and not self._polled
 
     def take(self) -> Taken | None:
         """What is decoded, once."""

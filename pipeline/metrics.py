@@ -286,6 +286,45 @@ class WorkerMetrics:
             self.calibration_score_ratio,
             self.false_alarms_promised,
         )
+        self._shown_detector: tuple[str, str, str] | None = None
+        self.detector_loaded = gauge(
+            "pipeline_detector_loaded_timestamp_seconds",
+            "When the detector in use was taken, in seconds since the epoch.",
+        )
+        self.detector_loads = counter(
+            "pipeline_detector_loads_total",
+            "Detectors found in place of the one in use.",
+            "outcome",
+        )
+        self.detector_refused = gauge(
+            "pipeline_detector_refused",
+            "1 while the folder holds what must not be used, and the detector before it "
+            "goes on.",
+        )
+        self._shown_shadow: tuple[str, str, str] | None = None
+        self.shadow_info = gauge(
+            "pipeline_shadow_info",
+            "1, labelled with the detector that scores alongside.",
+            "name",
+            "digest",
+            "model",
+        )
+        self.shadow_score = ArrayHistogram(
+            "pipeline_shadow_score",
+            "Normalised anomaly scores of the detector that scores alongside.",
+            SCORE_BUCKETS,
+            registry,
+        )
+        self.shadow_incidents_opened = counter(
+            "pipeline_shadow_incidents_opened_total",
+            "Incidents that the detector alongside would have opened.",
+        )
+        self.incidents_compared = counter(
+            "pipeline_incidents_compared_total",
+            "Times in which a unit had an incident open in the detector in use, in the one "
+            "alongside, or in both.",
+            "found_by",
+        )
         self.build_info = gauge(
             "pipeline_build_info",
             "1, labelled with the versions in use.",
@@ -294,8 +333,29 @@ class WorkerMetrics:
             "torch",
         )
 
+    def show_detector(self, name: str, digest: str, model: str, now_s: float) -> None:
+        """Show this detector as the one in use, since `now_s` of the epoch."""
+        shown, self._shown_detector = self._shown_detector, (name, digest, model)
+        self.detector_info.labels(*self._shown_detector).set(1)
+        self.detector_loaded.set(now_s)
+        self.detector_refused.set(0)
+        # Afterwards: a scrape in between sees both, and never none.
+        if shown is not None and shown[1] != digest:
+            self.forget_detector(shown[1])
+
+    def show_shadow(self, name: str, digest: str, model: str) -> None:
+        """Show this detector as the one that scores alongside."""
+        shown, self._shown_shadow = self._shown_shadow, (name, digest, model)
+        self.shadow_info.labels(*self._shown_shadow).set(1)
+        if shown not in (None, self._shown_shadow):
+            self.shadow_info.remove(*shown)
+
     def declare_labels(self, reasons: Iterable[str], states: Iterable[str]) -> None:
         """Export these series at 0, so that a rate over the first event is not lost."""
+        for outcome in ("taken", "refused"):
+            self.detector_loads.labels(outcome)
+        for found_by in ("both", "detector", "shadow"):
+            self.incidents_compared.labels(found_by)
         for reason in reasons:
             self.records_rejected.labels(reason)
         for state in states:

@@ -4,17 +4,19 @@ must know to go on as if nothing had happened."""
 import base64
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
+from pipeline.alert import incident_id
 from pipeline.incident import Explanation, OpenIncident
 
-VERSION = 2
+VERSION = 3
 MAX_TEXT_BYTES = 64 * 2**10
 MARK_BYTES = 4
+ID_BYTES = 16
 MAX_UNPACKED_BYTES = 2**20
 """Of a note that is read: whoever may commit for the group may write one."""
 
@@ -37,6 +39,9 @@ class Note:
     reopened: frozenset[int] | None = frozenset()
     """The `mark` of each of the others; None if they are too many. What else is brought
     about is not open: it comes of reading units from where less is known of them."""
+    scores_from: int = 0
+    """Scores, and the counts of them, look no further back than to this offset, where
+    another detector's ended. Windows do."""
 
 
 def mark(unit: str, opened_at_s: float) -> int:
@@ -52,17 +57,24 @@ class _Incident(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     told_score: float
     replay_from: int
     sensors: bytes
-    """The largest contributions first: their columns, 2 bytes each, then a row of three
-    float32 each. See `Explanation`."""
+    """The largest contributions first: their places in the note's `sensors`, 2 bytes each,
+    then a row of three float32 each. See `Explanation`."""
     latent: bytes = b""
     """Its latent vector, float16, where alerts hold it."""
+    id: bytes = b""
+    """See `OpenIncident.incident_id`."""
 
 
 class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     version: int
-    detector: bytes
+    writer: bytes
+    detector: str
     next_offset: int
     replay_from: int
+    n_readings: int
+    scores_from: int
+    sensors: list[str]
+    """Those that incidents name."""
     incidents: list[_Incident]
     reopened: bytes | None
     """Of each `MARK_BYTES`."""
@@ -74,23 +86,32 @@ class NoteCodec:
     def __init__(
         self,
         digest: str,
-        n_sensors: int,
+        rule: str,
+        sensors: tuple[str, ...],
         max_sensors: int,
         max_bytes: int,
         n_latent: int = 0,
+        n_readings: int = 1,
     ) -> None:
         """Args:
-        digest: the detector's. What another one knew of its units is of no use.
-        n_sensors: the detector's, F.
+        digest: the detector's.
+        rule: what else its incidents depend on, in words.
+        sensors: the detector's.
         max_sensors: so many of them an alert names.
         max_bytes: longest text.
         n_latent: L, if alerts hold latent vectors; 0 if they do not.
+        n_readings: of each unit, what is remembered is a function of so many.
         """
-        self._n_latent = n_latent
-        self._detector = hashlib.sha256(digest.encode()).digest()[:8]
-        self._n_sensors = n_sensors
+        self._digest = digest
+        self._writer = hashlib.sha256(f"{digest} {rule} {max_sensors}".encode()).digest()[
+            :8
+        ]
+        self._sensors = sensors
+        self._column_of = {name: column for column, name in enumerate(sensors)}
         self._max_sensors = max_sensors
         self._max_bytes = max_bytes
+        self._n_latent = n_latent
+        self._n_readings = n_readings
 
     def encode(self, note: Note, floor: int) -> str:
         """As text, with as many incidents as there is room for.
@@ -121,71 +142,126 @@ class NoteCodec:
         return ""
 
     def decode(self, text: str) -> Note | None:
-        """The note in this text; None if it is none, or of another detector."""
+        """The note in this text, None if it is none.
+
+        Of another detector's, or one with another rule, incidents go on under their ids.
+        Scores begin where that note stands: those before were never told. What is to be
+        read again is to fill this detector's windows.
+        """
         if not 0 < len(text) <= MAX_TEXT_BYTES:
             return None
         try:
             unpacker = zlib.decompressobj()
             packed = unpacker.decompress(base64.b85decode(text), MAX_UNPACKED_BYTES)
             found = msgspec.msgpack.decode(packed, type=_Note)
-            if (found.version, found.detector) != (VERSION, self._detector):
+            if found.version != VERSION:
                 return None
-            incidents = [(each.unit, self._restored(each)) for each in found.incidents]
+            incidents = [
+                (each.unit, self._restored(each, found)) for each in found.incidents
+            ]
             reopened = None
             if found.reopened is not None:
                 reopened = frozenset(np.frombuffer(found.reopened, "<u4").tolist())
-        except (ValueError, zlib.error, msgspec.MsgspecError):
+        except (ValueError, OverflowError, OSError, zlib.error, msgspec.MsgspecError):
             return None
-        if not 0 <= found.replay_from <= found.next_offset:
+        if not 0 <= found.replay_from <= found.next_offset or found.n_readings < 1:
             return None
-        return Note(found.next_offset, found.replay_from, incidents, reopened)
+        if found.writer == self._writer:
+            return Note(
+                found.next_offset,
+                found.replay_from,
+                incidents,
+                reopened,
+                found.scores_from,
+            )
+        # By guess where it needs more: nothing says where that many begin.
+        n_times = max(1, -(-self._n_readings // found.n_readings))
+        n_back = n_times * (found.next_offset - found.replay_from)
+        begin = max(0, found.next_offset - n_back)
+        return Note(found.next_offset, begin, incidents, frozenset(), found.next_offset)
 
     def _text(self, note: Note) -> str:
         marks = note.reopened
+        place_of: dict[int, int] = {}
+        incidents = [self._packed(u, incident, place_of) for u, incident in note.incidents]
         packed = msgspec.msgpack.encode(
             _Note(
                 VERSION,
-                self._detector,
+                self._writer,
+                self._digest,
                 note.next_offset,
                 note.replay_from,
-                [self._packed(unit, incident) for unit, incident in note.incidents],
+                self._n_readings,
+                note.scores_from,
+                [self._sensors[column] for column in place_of],
+                incidents,
                 None if marks is None else np.array(sorted(marks), "<u4").tobytes(),
             )
         )
         return base64.b85encode(zlib.compress(packed)).decode("ascii")
 
-    def _packed(self, unit: str, incident: OpenIncident) -> _Incident:
+    def _packed(
+        self, unit: str, incident: OpenIncident, place_of: dict[int, int]
+    ) -> _Incident:
         why = incident.explanation
         largest = np.argsort(-why.contribution_F, kind="stable")[: self._max_sensors]
+        places = [place_of.setdefault(f, len(place_of)) for f in largest.tolist()]
         why_F3 = np.stack([why.contribution_F, why.observed_F, why.expected_F], axis=1)
-        rows_K3 = why_F3[largest]
         return _Incident(
             unit,
             incident.opened_at_s,
             incident.peak_score,
             incident.told_score,
             incident.replay_from,
-            largest.astype("<u2").tobytes() + rows_K3.astype("<f4").tobytes(),
+            np.array(places, "<u2").tobytes() + why_F3[largest].astype("<f4").tobytes(),
             why.latent_L.astype("<f2").tobytes(),
+            bytes.fromhex(incident.incident_id),
         )
 
-    def _restored(self, packed: _Incident) -> OpenIncident:
+    def _restored(self, packed: _Incident, note: _Note) -> OpenIncident:
+        is_own = note.writer == self._writer
         n_kept = len(packed.sensors) // 14
-        column_K = np.frombuffer(packed.sensors, "<u2", n_kept).astype(np.int64)
+        place_K = np.frombuffer(packed.sensors, "<u2", n_kept)
         rows_K3 = np.frombuffer(packed.sensors, "<f4", offset=2 * n_kept).reshape(n_kept, 3)
-        if (column_K >= self._n_sensors).any():
-            raise ValueError("more sensors than the detector has")
-        why_3F = np.zeros((3, self._n_sensors), dtype=np.float32)
-        why_3F[:, column_K] = rows_K3.T
+        if (place_K >= len(note.sensors)).any() or len(packed.id) not in (0, ID_BYTES):
+            raise ValueError("not as this codec writes it")
+        named = {
+            note.sensors[place]: tuple(row)
+            for place, row in zip(place_K.tolist(), rows_K3.tolist(), strict=True)
+        }
         latent_L = np.frombuffer(packed.latent, "<f2").astype(np.float32)
-        if len(latent_L) != self._n_latent:
+        if len(latent_L) != self._n_latent or not is_own:
             # Of a worker that was told otherwise: this incident goes without.
             latent_L = np.empty(0, dtype=np.float32)
+        known_id = packed.id.hex()
+        if not is_own:
+            known_id = known_id or incident_id(
+                note.detector, packed.unit, packed.opened_at_s
+            )
         return OpenIncident(
             opened_at_s=packed.opened_at_s,
             peak_score=packed.peak_score,
             told_score=packed.told_score,
-            explanation=Explanation(why_3F[0], why_3F[1], why_3F[2], latent_L),
-            replay_from=packed.replay_from,
+            explanation=explained(named, self._column_of)._replace(latent_L=latent_L),
+            replay_from=packed.replay_from if is_own else note.next_offset,
             is_restored=True,
+            incident_id=known_id,
         )
+
+
+def explained(
+    named: Mapping[str, tuple[float, ...]], column_of: Mapping[str, int]
+) -> Explanation:
+    """What these sensors had to do with an incident, for a detector with these columns.
+
+    Args:
+        named: contribution, observed and expected value by sensor. Sensors that the
+            detector does not have are left out.
+        column_of: the detector's sensors, F of them, from 0 to F - 1.
+    """
+    why_3F = np.zeros((3, len(column_of)), dtype=np.float32)
+    why_3F[1] = np.nan
+    for name, row in named.items():
+        if name in column_of:
+            why_3F[:, column_of[name]] = row
+    return Explanation(why_3F[0], why_3F[1], why_3F[2], np.empty(0, dtype=np.float32))

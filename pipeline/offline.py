@@ -14,7 +14,6 @@ from pipeline.errors import InputError
 from pipeline.files import written_whole
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
-from pipeline.note import NoteCodec
 from pipeline.reading import messages
 from pipeline.records import BoolArray, FloatArray
 from pipeline.recovery import Recovery
@@ -142,7 +141,7 @@ def offline_worker(
     """
     return Worker(
         steps=steps,
-        recovery=Recovery(NoteCodec("", 0, 0, max_bytes=0), max_records=0),
+        recovery=Recovery(max_records=0),
         connect=connect,
         delivery=AtLeastOnce(producer),
         dead_letters_topic=DEAD_LETTERS,

@@ -28,23 +28,21 @@ class Offsets:
         self,
         delivery: Delivery,
         recovery: Recovery,
-        steps: Steps,
         interval_s: float,
         metrics: WorkerMetrics,
     ) -> None:
         """Args:
         delivery: commits.
         recovery: says what to store beside each offset.
-        steps: remember what that is about.
         interval_s: between two commits while records keep coming.
         metrics: count commits.
         """
         self._delivery = delivery
         self._recovery = recovery
-        self._steps = steps
         self._interval_s = interval_s
         self._metrics = metrics
         self._next_offsets: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
         self._tried_at_s = -math.inf
         self._postponed_at_s: float | None = None
 
@@ -56,8 +54,18 @@ class Offsets:
         """Leave these to their next owner."""
         for partition in partitions:
             self._next_offsets.pop(partition, None)
+            self._committed.pop(partition, None)
         if not self._next_offsets:
             self._postponed_at_s = None
+
+    @property
+    def committed(self) -> Mapping[Partition, int]:
+        """What this worker has committed last, of the partitions that are its own."""
+        return self._committed
+
+    def is_empty(self) -> bool:
+        """Whether all that was done is committed."""
+        return not self._next_offsets
 
     def is_due(self) -> bool:
         """Whether a commit is due, records or not."""
@@ -68,8 +76,13 @@ class Offsets:
         since_s = self._postponed_at_s
         return since_s is not None and time.monotonic() - since_s > MAX_POSTPONED_S
 
-    def commit(self, consumer: Consumer, timeout_s: float) -> None:
+    def commit(self, consumer: Consumer, steps: Steps, timeout_s: float) -> None:
         """Commit, if there is anything to; no batch is in hand.
+
+        Args:
+            consumer: commits, unless the delivery does.
+            steps: remember what the notes are about.
+            timeout_s: longest wait for the broker.
 
         Raises:
             TransportError: it is refused for good.
@@ -78,7 +91,7 @@ class Offsets:
             return
         self._tried_at_s = time.monotonic()
         try:
-            notes = self._recovery.notes(self._next_offsets, self._steps)
+            notes = self._recovery.notes(self._next_offsets, steps)
             self._delivery.commit(consumer, self._next_offsets, timeout_s, notes)
         except TransportError as error:
             if not error.retriable:
@@ -91,5 +104,6 @@ class Offsets:
                 self._postponed_at_s = time.monotonic()
             return
         self._metrics.commits.labels("done").inc()
+        self._committed.update(self._next_offsets)
         self._next_offsets.clear()
         self._postponed_at_s = None

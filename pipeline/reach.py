@@ -21,7 +21,7 @@ class Reach:
     """
 
     def __init__(self, n_readings: int) -> None:
-        self._n_readings = n_readings
+        self.n_readings = n_readings
         self._offset_U: IntArray = np.empty(0, dtype=np.int64)
         self._newer_U: IntArray = np.empty(0, dtype=np.int64)
         self._n_since_U: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
@@ -47,7 +47,7 @@ class Reach:
         # alone is looked up, which with many units is what takes the time.
         row_G, first_G = arrived.row_G, arrived.first_offset_G
         n_since_G = self._n_since_U[row_G]
-        begins_G = (n_since_G == UNSEEN) | (n_since_G >= self._n_readings)
+        begins_G = (n_since_G == UNSEEN) | (n_since_G >= self.n_readings)
         if begins_G.any():
             row_K, first_K = row_G[begins_G], first_G[begins_G]
             is_new_K = n_since_G[begins_G] == UNSEEN
@@ -55,6 +55,14 @@ class Reach:
             self._newer_U[row_K] = first_K
             n_since_G[begins_G] = 0
         self._n_since_U[row_G] = n_since_G + arrived.n_G
+
+    def go_on(self, n_readings: int) -> None:
+        """From now on that many readings are needed: those from the older marks on, where
+        they were enough so far, and all that come."""
+        self.n_readings = n_readings
+        seen_U = self._n_since_U != UNSEEN
+        self._newer_U[seen_U] = self._offset_U[seen_U]
+        self._n_since_U[seen_U] = 0
 
     def forget(self, rows: IntArray) -> None:
         """Clear these rows."""

@@ -4,10 +4,15 @@ What is remembered of units is a function of their last readings. So a commit sa
 note beside the offset, from where to read again; see `Reach`. Whoever is assigned the
 partition begins there and, up to the committed offset, rebuilds what is remembered and
 tells nobody. What an open incident remembers of readings long ago stands in the note.
+
+A detector takes over from another one in the same way: windows are filled by reading again,
+open incidents go on, and scores look back no further than to where it took over.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import structlog
@@ -15,26 +20,28 @@ import structlog
 from pipeline.note import Incident, Note, NoteCodec, mark
 from pipeline.records import NOWHERE, Partition, Record, Records, behind
 from pipeline.steps import Steps
-from pipeline.transport.base import Committed
+from pipeline.transport.base import Committed, Consumer
 
 log = structlog.get_logger()
+
+NO_INCIDENTS: Mapping[Partition, Sequence[Incident]] = MappingProxyType({})
 
 
 class Recovery:
     """Owns up to where each partition is being read again, and incidents to be restored."""
 
-    def __init__(self, codec: NoteCodec, max_records: int) -> None:
+    def __init__(self, max_records: int) -> None:
         """Args:
-        codec: of the notes.
         max_records: of a partition, at most read again. Units whose last readings lie
             further back are not rebuilt as a whole.
         """
-        self._codec = codec
         self._max_records = max_records
         self._end_of: dict[Partition, int] = {}
         self._to_restore: dict[Partition, Note] = {}
         self._begun: dict[Partition, tuple[int, int]] = {}
         self._reopened: dict[Partition, frozenset[int] | None] = {}
+        self._scores_from: dict[Partition, int] = {}
+        self._to_cross: dict[Partition, int] = {}
         self._units_out_of_reach: dict[Partition, int] = {}
         self._incidents_out_of_reach: dict[Partition, int] = {}
         self._n_missed = 0
@@ -54,24 +61,72 @@ class Recovery:
         n_missed, self._n_missed = self._n_missed, 0
         return n_missed
 
-    def begin(self, partition: Partition, committed: Committed) -> int | None:
+    def take_over(
+        self,
+        consumer: Consumer,
+        stored: Mapping[Partition, Committed],
+        codec: NoteCodec,
+        incidents: Mapping[Partition, Sequence[Incident]] = NO_INCIDENTS,
+    ) -> int:
+        """Take over these partitions, as `begin` does each. Returns how many records are
+        read again."""
+        n_records = 0
+        for partition, committed in stored.items():
+            begin = self.begin(partition, committed, codec, incidents.get(partition))
+            if begin is not None:
+                consumer.seek(partition, begin)
+                n_records += committed.next_offset - begin
+        return n_records
+
+    def begin(
+        self,
+        partition: Partition,
+        committed: Committed,
+        codec: NoteCodec,
+        incidents: Sequence[Incident] | None = None,
+    ) -> int | None:
         """Take over a partition, to be read from the offset that is returned.
 
         None: from the committed one, where there is no note that belongs to it. Who sets
         the group's offsets by a tool leaves none: then units start anew.
+
+        Args:
+            partition: which.
+            committed: what is stored of it.
+            codec: of the detector that goes on.
+            incidents: that are open, if it is known better than from the note.
         """
-        note = self._codec.decode(committed.note)
-        if note is None or note.next_offset != committed.next_offset:
-            self._begun[partition] = (committed.next_offset, committed.next_offset)
+        end = committed.next_offset
+        note = codec.decode(committed.note)
+        if note is None or note.next_offset != end:
+            self._begun[partition] = (end, end)
+            if incidents:
+                self._to_restore[partition] = Note(end, end, incidents)
             return None
-        self._begun[partition] = (note.replay_from, note.next_offset)
-        self._end_of[partition] = note.next_offset
+        if incidents is not None:
+            note = replace(note, incidents=incidents)
+        begin = max(note.replay_from, end - self._max_records)
+        self._begun[partition] = (begin, end)
+        self._end_of[partition] = end
         self._to_restore[partition] = note
         self._reopened[partition] = note.reopened
-        return note.replay_from
+        if begin < note.scores_from:
+            self._scores_from[partition] = note.scores_from
+            self._to_cross[partition] = note.scores_from
+        return begin
+
+    def unfinished(self, partitions: Collection[Partition]) -> frozenset[Partition]:
+        """Those of these of which not all that is to be read again is known to be."""
+        return frozenset(self._end_of.keys() & set(partitions))
+
+    def hand_over(self, next_offsets: Mapping[Partition, int]) -> None:
+        """From these offsets on, the next to be dealt with, another detector scores."""
+        self._scores_from.update(next_offsets)
 
     def reopens(self, partition: Partition, unit: str, opened_at_s: float) -> bool:
         """Whether this incident is open, and not restored: what is read again opens it."""
+        if partition in self._to_cross:
+            return False
         marks = self._reopened.get(partition)
         return marks is None or mark(unit, opened_at_s) in marks
 
@@ -81,32 +136,49 @@ class Recovery:
             self._end_of.pop(partition, None)
             self._to_restore.pop(partition, None)
             self._begun.pop(partition, None)
+            self._scores_from.pop(partition, None)
+            self._to_cross.pop(partition, None)
             self._units_out_of_reach.pop(partition, None)
             self._incidents_out_of_reach.pop(partition, None)
 
-    def restore(self, steps: Steps) -> None:
-        """Put the incidents of partitions taken over into `steps`; no batch is in hand."""
+    def restore(self, steps: Steps, records: Records) -> None:
+        """Have `steps` remember what they should before these records; no batch is in
+        hand."""
         for partition, note in self._to_restore.items():
             for unit, incident in note.incidents:
                 row = steps.units.row(partition, unit)
                 steps.incidents.restore(row, incident, steps.units.n_rows)
         self._to_restore.clear()
+        for partition in self._to_cross.keys() & records.next_offsets.keys():
+            if records.next_offsets[partition] > self._to_cross[partition]:
+                steps.forget_scores(steps.units.rows_of(partition))
+                del self._to_cross[partition]
 
     def split(self, records: Records) -> Iterator[Records]:
-        """A poll's records: first those that were dealt with before, then the others."""
+        """A poll's records: first those that were dealt with before, then the others.
+
+        Of the former, those that another detector has scored come apart.
+        """
         # Not every record, for as long as some other partition has nothing new.
         if self._begun.keys() & records.next_offsets.keys():
             self._look_at_first(records)
         if not self._end_of.keys() & records.next_offsets.keys():
             yield records
             return
+        others: list[Record] = []
         before: list[Record] = []
         after: list[Record] = []
         for record in records.records:
-            end = self._end_of.get(Partition(record.topic, record.partition), 0)
-            (before if record.offset < end else after).append(record)
-        if before:
-            yield Records(before, behind(before), is_replay=True)
+            partition = Partition(record.topic, record.partition)
+            if record.offset >= self._end_of.get(partition, 0):
+                after.append(record)
+            elif record.offset >= self._scores_from.get(partition, 0):
+                before.append(record)
+            else:
+                others.append(record)
+        for replayed in (others, before):
+            if replayed:
+                yield Records(replayed, behind(replayed), is_replay=True)
         if after:
             reached = {Partition(record.topic, record.partition) for record in after}
             for partition in reached & self._end_of.keys():
@@ -125,8 +197,9 @@ class Recovery:
             if record.offset < replay_from:
                 # Another log than the one that was left: nothing of it was dealt with.
                 log.warning("log_begins_anew", partition=str(partition))
-                self._end_of.pop(partition, None)
-                self._to_restore.pop(partition, None)
+                for of_partition in (self._end_of, self._to_restore, self._scores_from):
+                    of_partition.pop(partition, None)
+                self._to_cross.pop(partition, None)
             elif record.offset > next_offset:
                 n_missed = record.offset - next_offset
                 log.warning("offsets_missed", partition=str(partition), n_offsets=n_missed)
@@ -153,25 +226,38 @@ class Recovery:
         incidents: defaultdict[Partition, list[Incident]] = defaultdict(list)
         for row, incident in steps.incidents.open_incidents().items():
             incidents[partitions[number_U[row]]].append((steps.units.names[row], incident))
-        notes = {
-            partition: self._codec.encode(
-                Note(end, min(end, least.get(partition, end)), incidents[partition]),
-                floor[partition],
-            )
-            for partition, end in next_offsets.items()
-        }
-        for partition, text in notes.items():
-            self._incidents_out_of_reach[partition] = self._n_unknown(
-                text, incidents[partition], floor[partition]
+        notes = {}
+        for partition, end in next_offsets.items():
+            begin = min(end, least.get(partition, end))
+            note = self._note(partition, end, begin, incidents[partition])
+            notes[partition] = text = steps.codec.encode(note, floor[partition])
+            self._incidents_out_of_reach[partition] = _n_unknown(
+                text, note.incidents, floor[partition], steps.codec
             )
         return notes
 
-    def _n_unknown(self, text: str, incidents: Sequence[Incident], floor: int) -> int:
-        """How many of the incidents neither this note nor a replay would bring back."""
-        far = [
-            unit
-            for unit, incident in incidents
-            if incident.replay_from < floor or incident.replay_from == NOWHERE or not text
-        ]
-        note = self._codec.decode(text) if far else None
-        return len(set(far).difference(unit for unit, _ in note.incidents) if note else far)
+    def _note(
+        self, partition: Partition, end: int, begin: int, incidents: Sequence[Incident]
+    ) -> Note:
+        earliest = min([begin, *(incident.replay_from for _, incident in incidents)])
+        if earliest >= self._scores_from.get(partition, 0):
+            # Whoever takes over will not look back so far.
+            self._scores_from.pop(partition, None)
+        scores_from = self._scores_from.get(partition, 0)
+        return Note(end, begin, incidents, scores_from=scores_from)
+
+
+def _n_unknown(
+    text: str, incidents: Sequence[Incident], floor: int, codec: NoteCodec
+) -> int:
+    """How many of the incidents neither this note nor a replay would bring back."""
+    far = [
+        unit
+        for unit, incident in incidents
+        if incident.replay_from < floor
+        or incident.replay_from == NOWHERE
+        or incident.incident_id
+        or not text
+    ]
+    note = codec.decode(text) if far else None
+    return len(set(far).difference(unit for unit, _ in note.incidents) if note else far)

@@ -19,28 +19,28 @@ from prometheus_client import (
 
 from pipeline import decode
 from pipeline.delivery import AtLeastOnce, Delivery
-from pipeline.detector.artifact import LoadedDetector, load
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.steady import is_steady
-from pipeline.drift.drift import Drift
 from pipeline.drift.still import StillRuns
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
 from pipeline.idle import LOOK_FOR_IDLE_EVERY_S
 from pipeline.logs import ignore_client_errors, show_client_errors
 from pipeline.metrics import WorkerMetrics
-from pipeline.note import NoteCodec
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer, choose_device
 from pipeline.secured import secured
 from pipeline.settings import Settings, TracesSettings
 from pipeline.settings_kafka import EXACTLY_ONCE, KafkaSettings
+from pipeline.shadow import Shadow
 from pipeline.signals import StopSignals
 from pipeline.spans import NoSpans, Spans
-from pipeline.steps import build_steps, calibrated_rule
+from pipeline.steps import Steps, build_steps, calibrated_rule
 from pipeline.transport.base import Producer
 from pipeline.transport.choose import Clients, clients
 from pipeline.units import TOO_MANY_UNITS
+from pipeline.watch import DetectorWatch
 from pipeline.window import SlidingWindows
 from pipeline.worker import Worker
 
@@ -70,40 +70,42 @@ def run(
     is_exactly_once = settings.kafka.delivery == EXACTLY_ONCE
     client = secured(clients(settings.kafka.client), settings.kafka, is_exactly_once)
     torch.set_num_threads(settings.threads)
-    loaded = load(settings.detector)
-    scorer = Scorer(
-        loaded.detector, choose_device(settings.device), settings.alert.embedding
-    )
+    device = choose_device(settings.device)
+    build = partial(_steps, settings, device)
+    watch = DetectorWatch(settings.detector, build, settings.reload_every_s)
+    steps = watch.first(time.monotonic())
+    shadow = None
+    if settings.shadow is not None:
+        beside = DetectorWatch(settings.shadow, build, settings.reload_every_s)
+        shadow = Shadow(beside, time.monotonic())
     registry = CollectorRegistry()
     spans = _spans(settings.traces)
     metrics = WorkerMetrics(registry, spans)
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    _declare(metrics, loaded)
-    if not is_steady(loaded.detector):
-        log.warning("scores_depend_on_batches", device=scorer.device_type)
+    _declare(metrics)
     health = Health(settings.http.max_turn_s, time.monotonic())
     health.detector_verified()
     metrics.ready.set_function(lambda: all(health.readiness(time.monotonic()).values()))
-    if scorer.device.type == "cuda":
-        memory = metrics.device_memory.labels(str(scorer.device))
-        memory.set_function(partial(torch.cuda.memory_allocated, scorer.device))
+    if device.type == "cuda":
+        memory = metrics.device_memory.labels(str(device))
+        memory.set_function(partial(torch.cuda.memory_allocated, device))
     with (
         closing(spans),
         HealthServer(settings.http.host, settings.http.port, registry, health) as server,
     ):
         log.info(
             "worker_started",
-            detector=loaded.manifest.name,
-            digest=loaded.digest,
-            model=loaded.manifest.model,
-            device=scorer.device_type,
+            detector=steps.loaded.manifest.name,
+            digest=steps.loaded.digest,
+            model=steps.loaded.manifest.model,
+            device=device.type,
             http_port=server.port,
             readings_topic=settings.kafka.readings_topic,
             group_id=settings.kafka.group_id,
         )
         on_listening(server.port)
-        _work(settings, client, loaded, scorer, metrics, health, signals)
+        _work(settings, client, steps, watch, shadow, metrics, health, signals)
     n_readings = registry.get_sample_value("pipeline_readings_total") or 0.0
     log.info("worker_stopped", n_readings=int(n_readings))
 
@@ -111,8 +113,9 @@ def run(
 def _work(
     settings: Settings,
     client: Clients,
-    loaded: LoadedDetector,
-    scorer: Scorer,
+    steps: Steps,
+    watch: DetectorWatch[Steps],
+    shadow: Shadow | None,
     metrics: WorkerMetrics,
     health: Health,
     signals: StopSignals,
@@ -129,30 +132,9 @@ def _work(
                 "none on first use; create them, or set PIPELINE_KAFKA__ALERTS_TOPIC, "
                 "PIPELINE_KAFKA__DEAD_LETTERS_TOPIC and PIPELINE_KAFKA__EXPECTED_TOPIC"
             )
-        rule = settings.incident.rule(calibrated_rule(loaded))
         worker = Worker(
-            steps=build_steps(
-                loaded,
-                scorer,
-                rule,
-                settings.decode,
-                _n_units(settings, loaded),
-                settings.unit_idle_s,
-                kafka.alerts_topic,
-                settings.alert.max_sensors,
-                kafka.expected_topic,
-            ),
-            recovery=Recovery(
-                NoteCodec(
-                    # What another rule or detector remembers is of no use.
-                    f"{loaded.digest} {rule} {settings.alert.max_sensors}",
-                    len(loaded.detector.sensors),
-                    settings.alert.max_sensors,
-                    kafka.max_metadata_bytes,
-                    scorer.n_latent,
-                ),
-                kafka.max_replay_records,
-            ),
+            steps=steps,
+            recovery=Recovery(kafka.max_replay_records),
             connect=lambda listener: client.consumer(
                 bootstrap_servers=kafka.bootstrap_servers,
                 group_id=kafka.group_id,
@@ -176,7 +158,9 @@ def _work(
             poll_timeout_s=settings.poll.timeout_s,
             commit_interval_s=kafka.commit_interval_s,
             look_for_idle_every_s=LOOK_FOR_IDLE_EVERY_S,
-            drift=Drift(loaded, metrics, settings.drift),
+            drift=settings.drift,
+            watch=watch,
+            shadow=shadow,
         )
         try:
             show_client_errors()
@@ -188,6 +172,26 @@ def _work(
             worker.close(LEAVE_TIMEOUT_S)
     finally:
         producer.close(LEAVE_TIMEOUT_S)
+
+
+def _steps(settings: Settings, device: torch.device, loaded: LoadedDetector) -> Steps:
+    """What readings go through, for this detector."""
+    kafka = settings.kafka
+    scorer = Scorer(loaded.detector, device, settings.alert.embedding)
+    if not is_steady(loaded.detector):
+        log.warning("scores_depend_on_batches", device=scorer.device_type)
+    return build_steps(
+        loaded,
+        scorer,
+        settings.incident.rule(calibrated_rule(loaded)),
+        settings.decode,
+        _n_units(settings, loaded),
+        settings.unit_idle_s,
+        kafka.alerts_topic,
+        settings.alert.max_sensors,
+        kafka.expected_topic,
+        kafka.max_metadata_bytes,
+    )
 
 
 def _producer(client: Clients, kafka: KafkaSettings) -> tuple[Producer, Delivery]:
@@ -223,7 +227,8 @@ def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     unit_bytes += detector.memory().bytes_per_unit
     if loaded.manifest.training.usual is not None:
         unit_bytes += StillRuns.bytes_per_unit(len(detector.sensors))
-    n_affordable = max(1, settings.max_state_bytes // unit_bytes)
+    n_detectors = 1 if settings.shadow is None else 2
+    n_affordable = max(1, settings.max_state_bytes // n_detectors // unit_bytes)
     if n_affordable < settings.max_units:
         log.warning(
             "max_units_lowered",
@@ -234,14 +239,11 @@ def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     return min(settings.max_units, n_affordable)
 
 
-def _declare(metrics: WorkerMetrics, loaded: LoadedDetector) -> None:
+def _declare(metrics: WorkerMetrics) -> None:
     metrics.declare_labels(
         reasons=(*decode.REASONS, TOO_MANY_UNITS),
         states=("opened", "updated", "closed"),
     )
-    metrics.detector_info.labels(
-        loaded.manifest.name, loaded.digest, loaded.manifest.model
-    ).set(1)
     metrics.build_info.labels(
         version("sensor-anomaly-pipeline"), platform.python_version(), torch.__version__
     ).set(1)

@@ -206,7 +206,15 @@ class Settings(SourcedSettings):
     )
 
     detector: Path
-    """Folder that `trainer fit` wrote."""
+    """Folder that `trainer fit` wrote, or a link to one."""
+
+    reload_every_s: float = Field(default=5.0, ge=0)
+    """Between two looks whether that folder holds another detector, which is then taken
+    without a restart, within two looks; 0 never looks."""
+
+    shadow: Path | None = None
+    """Folder of a second detector, to score the same readings with and publish nothing: the
+    metrics say how its incidents differ. Twice the work. Empty: none."""
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
@@ -231,6 +239,11 @@ class Settings(SourcedSettings):
     max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
     """Memory for the units' windows, shared out among the processes. Where a detector's are
     so large that `max_units` of them would take more, fewer units are kept."""
+
+    @field_validator("shadow", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     kafka: KafkaSettings = KafkaSettings()
     poll: PollSettings = PollSettings()

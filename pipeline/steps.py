@@ -8,6 +8,7 @@ from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.expected import ExpectedEncoder
 from pipeline.incident import IncidentTracker
+from pipeline.note import NoteCodec
 from pipeline.reach import Reach
 from pipeline.records import IntArray, Partition
 from pipeline.score import Scorer
@@ -21,6 +22,7 @@ from pipeline.window import SlidingWindows
 class Steps:
     """What a poll's readings go through, in this order."""
 
+    loaded: LoadedDetector
     decoder: Decoder
     units: Units
     windows: SlidingWindows
@@ -29,10 +31,15 @@ class Steps:
     incidents: IncidentTracker
     alerts: AlertEncoder
     expected: ExpectedEncoder
+    codec: NoteCodec
 
     def start_anew(self, rows: IntArray) -> None:
         """Forget what is remembered of these beside their windows and open incidents."""
         self.reach.forget(rows)
+        self.forget_scores(rows)
+
+    def forget_scores(self, rows: IntArray) -> None:
+        """Forget the last scores of these, and what they are made of beside windows."""
         self.scorer.forget(rows)
         self.incidents.forget_scores(rows)
 
@@ -54,10 +61,13 @@ def build_steps(
     alerts_topic: str,
     max_sensors: int,
     expected_topic: str = "",
+    max_note_bytes: int = 0,
 ) -> Steps:
     """The steps of one detector, for live readings and for a file alike."""
     detector, manifest = loaded.detector, loaded.manifest
+    n_needed = n_readings_needed(scorer, detector.window, rule)
     return Steps(
+        loaded=loaded,
         decoder=Decoder(
             detector.sensors,
             max_record_bytes=decode_settings.max_record_bytes,
@@ -65,7 +75,7 @@ def build_steps(
         ),
         units=Units(max_units),
         windows=SlidingWindows(detector.window, len(detector.sensors), unit_idle_s),
-        reach=Reach(n_readings_needed(scorer, detector.window, rule)),
+        reach=Reach(n_needed),
         scorer=scorer,
         incidents=IncidentTracker(rule),
         alerts=AlertEncoder(
@@ -75,6 +85,15 @@ def build_steps(
             max_sensors,
         ),
         expected=ExpectedEncoder(expected_topic, detector.sensors),
+        codec=NoteCodec(
+            loaded.digest,
+            str(rule),
+            detector.sensors,
+            max_sensors,
+            max_note_bytes,
+            scorer.n_latent,
+            n_needed,
+        ),
     )
 
 

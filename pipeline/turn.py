@@ -1,10 +1,11 @@
 """What one turn of the worker's loop takes, sees and decides."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pipeline.incident import Decisions, Event
-from pipeline.records import Partition, Readings, Records, Reject, Scores
+from pipeline.records import FloatArray, Partition, Readings, Records, Reject, Scores
 from pipeline.window import LiveWindows
 
 
@@ -34,6 +35,17 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowTurn:
+    """What another detector says of the same readings. Nobody is told."""
+
+    score_B: FloatArray
+    n_opened: int
+    found_by: Counter[str]
+    """Incidents that are over, by who had one of that unit open at the same time: `both`,
+    `detector` or `shadow` alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """The records of one turn and what came of them, step by step."""
 
@@ -44,6 +56,7 @@ class Turn:
     """Records of units that are too many."""
     stretches: list[Stretch]
     """In order; nearly always one."""
+    shadow: ShadowTurn | None = None
 
     @property
     def events(self) -> list[Event]:

@@ -27,7 +27,7 @@ class Units:
     """
 
     def __init__(self, max_units: int) -> None:
-        self._max_units = max_units
+        self.max_units = max_units
         self._row_of: dict[Partition, dict[str, int]] = {}
         self._free_rows: list[int] = []
         self._names: list[str] = []
@@ -51,6 +51,10 @@ class Units:
         """All partitions there ever were, and the index among them of each row's; of a free
         row, the last one."""
         return list(self._number_of), np.array(self._partition_of_row, dtype=np.int64)
+
+    def rows_of(self, partition: Partition) -> IntArray:
+        """The rows of this partition's units."""
+        return np.array([*self._row_of.get(partition, {}).values()], dtype=np.int64)
 
     def row(self, partition: Partition, unit: str) -> int:
         """The row of this unit, given out now if need be, however many there are."""
@@ -84,7 +88,7 @@ class Units:
             ]
             # A dict, not a set: rows are given out in the same order in every process.
             new = dict.fromkeys(name for name in names if name[1] not in tables[name[0]])
-            if len(new) > self._max_units - len(self):
+            if len(new) > self.max_units - len(self):
                 refused.add(record)
                 continue
             for number, unit in new:
@@ -97,7 +101,7 @@ class Units:
             Reject(
                 records.records[index],
                 TOO_MANY_UNITS,
-                f"{self._max_units} units are known already; raise max_units",
+                f"{self.max_units} units are known already; raise max_units",
             )
             for index in sorted(refused)
         ]

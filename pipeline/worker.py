@@ -10,14 +10,15 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from pipeline.dead_letter import dead_letter
 from pipeline.delivery import Delivery
-from pipeline.drift.drift import Drift
 from pipeline.errors import StreamUnreadable, TransportError
+from pipeline.handover import hand_over
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
 from pipeline.inbox import Inbox
@@ -28,10 +29,13 @@ from pipeline.outbox import Outbox
 from pipeline.records import Partition, Readings
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
+from pipeline.settings import DriftSettings
+from pipeline.shadow import Shadow
 from pipeline.side_thread import SideThread
 from pipeline.steps import Steps
 from pipeline.transport.base import MAX_TRANSACTION_S, Consumer, RebalanceListener
 from pipeline.turn import Stretch, Taken, Turn
+from pipeline.watch import AsBefore, DetectorWatch, Refused
 from pipeline.window import LiveWindows
 from pipeline.worker_log import WorkerLog
 
@@ -68,7 +72,9 @@ class Worker:
         poll_timeout_s: float,
         commit_interval_s: float,
         look_for_idle_every_s: float,
-        drift: Drift | None = None,
+        drift: DriftSettings | None = None,
+        watch: DetectorWatch[Steps] | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         """Join the group.
 
@@ -86,9 +92,14 @@ class Worker:
             commit_interval_s: how long finished work may wait for its commit while records
                 keep coming: what a crash repeats.
             look_for_idle_every_s: between two looks for units that are silent for long.
-            drift: is told of all readings; None where nobody asks for it.
+            drift: how it is measured; None where nobody asks for it.
+            watch: has the steps of another detector once there is one.
+            shadow: scores the same readings, and publishes nothing.
         """
         self._steps = steps
+        self._watch = watch
+        self._successor: Steps | None = None
+        self._shadow = shadow
         self._recovery = recovery
         self._delivery = delivery
         self._outbox = Outbox(delivery)
@@ -106,9 +117,12 @@ class Worker:
         self._disowned: frozenset[Partition] = frozenset()
         self._is_put = False
         self._finished: Turn | None = None
-        self._offsets = Offsets(delivery, recovery, steps, commit_interval_s, metrics)
+        self._offsets = Offsets(delivery, recovery, commit_interval_s, metrics)
+        self._log.show_detector(steps.loaded)
+        if shadow is not None:
+            self._log.show_shadow(shadow.steps)
         self._consumer = connect(self)
-        self._inbox = Inbox(self._consumer, recovery, steps.decoder, metrics, max_records)
+        self._inbox = Inbox(self._consumer, recovery, metrics, max_records)
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set; the batch in hand is finished.
@@ -125,18 +139,19 @@ class Worker:
 
         Meanwhile the next turn's are polled and decoded.
         """
+        self._look_for_successor()
         if self._offsets.is_stuck():
             # More work would only be more to repeat.
             self._consumer.keep_alive()
             time.sleep(PUBLISH_AGAIN_S)
         else:
-            self._inbox.fill(self._poll_timeout_s)
+            self._fill(self._poll_timeout_s)
         turn = None
         if not self._offsets.is_stuck() and (taken := self._inbox.take()) is not None:
-            self._recovery.restore(self._steps)
+            self._recovery.restore(self._steps, taken.records)
             self._in_hand = self._beside.begin(partial(self._process, taken))
             try:
-                self._inbox.fill(0.0)
+                self._fill(0.0)
             except TransportError:
                 # What can be read no further is no reason to repeat what was.
                 self._finish()
@@ -153,6 +168,11 @@ class Worker:
             self._check_limit(turn)
         return turn
 
+    def _fill(self, timeout_s: float) -> None:
+        # What was polled is this detector's. Nothing more is polled for it.
+        may_poll = self._successor is None
+        self._inbox.fill(self._steps.decoder, timeout_s, may_poll)
+
     def _process(self, taken: Taken) -> Turn:
         """Decide on these readings, beside whatever else this worker does.
 
@@ -164,7 +184,13 @@ class Worker:
             emitted = steps.windows.extend(readings, row_N, steps.units.n_rows)
         reopens = self._recovery.reopens if taken.records.is_replay else None
         stretches = [self._decide(readings, windows, reopens) for windows in emitted]
-        return Turn(taken, readings, refused, stretches)
+        turn = Turn(taken, readings, refused, stretches)
+        if self._shadow is None:
+            return turn
+        with self._timed("shadow"):
+            return replace(
+                turn, shadow=self._shadow.follow(turn, steps.loaded.detector.sensors)
+            )
 
     def _decide(
         self, readings: Readings, windows: LiveWindows, reopens: Reopens | None
@@ -207,7 +233,7 @@ class Worker:
             return False
         self._in_hand, self._is_put, self._finished = None, False, turn
         if self._disowned:
-            self._steps.forget(self._disowned)
+            self._forget(self._disowned)
             self._disowned = frozenset()
         return True
 
@@ -262,14 +288,39 @@ class Worker:
         """Begin where what is remembered of their units can be rebuilt from."""
         self._metrics.rebalances.inc()
         stored = self._consumer.committed(partitions, COMMITTED_TIMEOUT_S)
-        replayed = 0
-        for partition, committed in stored.items():
-            replay_from = self._recovery.begin(partition, committed)
-            if replay_from is not None:
-                self._consumer.seek(partition, replay_from)
-                replayed += committed.next_offset - replay_from
+        codec = self._steps.codec
+        n_records = self._recovery.take_over(self._consumer, stored, codec)
         names = _names(partitions)
-        log.info("partitions_assigned", partitions=names, n_records_to_replay=replayed)
+        log.info("partitions_assigned", partitions=names, n_records_to_replay=n_records)
+
+    def _look_for_successor(self) -> None:
+        """Take over another detector, once all that was polled is dealt with."""
+        now_s = time.monotonic()
+        if self._shadow and (seen := self._shadow.look(now_s)) is not None:
+            self._log.show_shadow(seen)
+        found = self._watch.look(now_s) if self._watch else None
+        if isinstance(found, Refused):
+            self._log.show_refused(found.reason)
+        elif isinstance(found, AsBefore):
+            self._log.show_as_before()
+        elif found is not None:
+            self._successor = found
+        if self._successor is not None and self._inbox.is_empty():
+            self._commit(COMMIT_TIMEOUT_S)
+            if self._offsets.is_empty():
+                self._hand_over(self._successor)
+
+    def _hand_over(self, new: Steps) -> None:
+        old, self._successor = self._steps, None
+        self._steps, n_records = hand_over(
+            new,
+            old,
+            self._recovery,
+            self._consumer,
+            self._offsets.committed,
+            COMMITTED_TIMEOUT_S,
+        )
+        self._log.show_successor(old.loaded, new.loaded, n_records)
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
         """Hand these over: publish what the batch in hand came to, commit and forget."""
@@ -292,10 +343,15 @@ class Worker:
         self._outbox.withdraw(partitions)
         self._delivery.withdraw(partitions, COMMIT_TIMEOUT_S)
         if self._in_hand is None:
-            self._steps.forget(partitions)
+            self._forget(partitions)
         else:
             # The batch works on what is to be forgotten.
             self._disowned |= frozenset(partitions)
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._steps.forget(partitions)
+        if self._shadow:
+            self._shadow.forget(partitions)
 
     def _give_up_idle(self, turn: Turn) -> None:
         now_s = time.monotonic()
@@ -303,13 +359,15 @@ class Worker:
             return
         self._looked_for_idle_at_s = now_s
         self._metrics.units_evicted.inc(give_up_idle(self._steps, turn.readings))
+        if self._shadow:
+            give_up_idle(self._shadow.steps, turn.readings)
 
     def _commit(self, timeout_s: float) -> None:
         # What is remembered is as of these offsets only while no batch is in hand. Without
         # a commit the next owner repeats a little more.
         if self._in_hand is None:
             with self._timed("commit"):
-                self._offsets.commit(self._consumer, timeout_s)
+                self._offsets.commit(self._consumer, self._steps, timeout_s)
             self._health.publishes(is_possible=not self._offsets.is_stuck())
 
     def _timed(self, step: str) -> AbstractContextManager[object]:

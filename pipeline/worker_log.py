@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.drift.budget import DAY_S, OVER_S, Budget
 from pipeline.drift.drift import Drift
 from pipeline.drift.watched import Watched
@@ -13,7 +14,10 @@ from pipeline.incident import Event
 from pipeline.log_limit import at_most
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Reject
-from pipeline.turn import Turn
+from pipeline.settings import DriftSettings
+from pipeline.steps import Steps
+from pipeline.turn import ShadowTurn, Turn
+from pipeline.watch import AsBefore, Refused
 
 log = structlog.get_logger()
 
@@ -23,12 +27,13 @@ class WorkerLog:
     incidents."""
 
     def __init__(
-        self, metrics: WorkerMetrics, device_type: str, drift: Drift | None
+        self, metrics: WorkerMetrics, device_type: str, drift: DriftSettings | None
     ) -> None:
-        """Start with nothing seen; `drift` is None if nobody is to be told of it."""
+        """Start with nothing seen; without settings nobody is told of drift."""
         self._metrics = metrics
         self._device_type = device_type
-        self._drift = drift
+        self._drift_settings = drift
+        self._drift: Drift | None = None
         self._watched = Watched()
         self._budget = Budget()
         for over, over_s in OVER_S.items():
@@ -46,10 +51,6 @@ class WorkerLog:
         self._show_rejects(turn.rejects)
         self._show_incidents(turn.events)
         self._show_unknown(unknown)
-
-    def take_detector(self, device_type: str, drift: Drift | None) -> None:
-        """Scores are another detector's from now on."""
-        self._device_type, self._drift = device_type, drift
 
     def show_replay(self, turn: Turn) -> None:
         """Count what was only read again: nothing of it is new but what is remembered."""
@@ -71,6 +72,55 @@ class WorkerLog:
     def _per_unit_day(self, over_s: float) -> float:
         return self._budget.per_unit_day(over_s, time.monotonic())
 
+    def show_detector(self, loaded: LoadedDetector) -> None:
+        """Show which detector is in use."""
+        manifest = loaded.manifest
+        self._metrics.show_detector(
+            manifest.name, loaded.digest, manifest.model, time.time()
+        )
+        if self._drift_settings is not None:
+            self._drift = Drift(loaded, self._metrics, self._drift_settings)
+
+    def show_successor(
+        self, old: LoadedDetector, new: LoadedDetector, n_records: int
+    ) -> None:
+        """Show that another detector is in use, `n_records` being read again for it."""
+        self._metrics.detector_loads.labels("taken").inc()
+        self.show_detector(new)
+        log.info(
+            "detector_taken",
+            detector=new.manifest.name,
+            digest=new.digest,
+            before=old.digest,
+            n_records_to_replay=n_records,
+        )
+
+    def show_refused(self, reason: str) -> None:
+        """Show that the folder holds what must not be used."""
+        self._metrics.detector_loads.labels("refused").inc()
+        self._metrics.detector_refused.set(1)
+        log.error("detector_refused", detail=reason)
+
+    def show_as_before(self) -> None:
+        """Show that the folder holds the detector in use."""
+        self._metrics.detector_refused.set(0)
+
+    def show_shadow(self, found: Steps | Refused | AsBefore) -> None:
+        """Show what became of the folder of the detector that scores alongside."""
+        if isinstance(found, Refused):
+            log.error("shadow_refused", detail=found.reason)
+        elif isinstance(found, Steps):
+            loaded = found.loaded
+            manifest = loaded.manifest
+            self._metrics.show_shadow(manifest.name, loaded.digest, manifest.model)
+            log.info("shadow_taken", detector=manifest.name, digest=loaded.digest)
+
+    def _count_shadow(self, shadow: ShadowTurn) -> None:
+        self._metrics.shadow_score.observe(shadow.score_B)
+        self._metrics.shadow_incidents_opened.inc(shadow.n_opened)
+        for found_by, n in shadow.found_by.items():
+            self._metrics.incidents_compared.labels(found_by).inc(n)
+
     def _count(self, turn: Turn) -> None:
         metrics = self._metrics
         unit_days = self._observe(turn) / DAY_S
@@ -84,6 +134,8 @@ class WorkerLog:
             metrics.units_evicted.inc(len(stretch.windows.anew))
             metrics.windows_scored.labels(self._device_type).inc(len(stretch.windows))
             metrics.score.observe(stretch.scores.score_B)
+        if turn.shadow is not None:
+            self._count_shadow(turn.shadow)
         for reject in turn.rejects:
             metrics.records_rejected.labels(reject.reason).inc()
         if len(turn.readings):

@@ -4,35 +4,51 @@ import numpy as np
 import torch
 from prometheus_client import CollectorRegistry
 
-from pipeline.alert import Alert, AlertEncoder, DetectorPart, decode
-from pipeline.decode import Decoder
+from pipeline.alert import Alert, decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
-from pipeline.drift.drift import Drift
 from pipeline.errors import MessageTooLarge, TransportError
-from pipeline.expected import ExpectedEncoder
 from pipeline.health import Health
-from pipeline.incident import IncidentTracker
 from pipeline.metrics import WorkerMetrics
-from pipeline.note import NoteCodec
-from pipeline.reach import Reach
 from pipeline.records import Message
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.score import Scorer
-from pipeline.settings import DriftSettings
-from pipeline.steps import Steps, n_readings_needed
+from pipeline.settings import DecodeSettings, DriftSettings
+from pipeline.shadow import Shadow
+from pipeline.steps import Steps, build_steps
+from pipeline.times import END_OF_CALENDAR_S
 from pipeline.transport.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from pipeline.trigger import IncidentRule
-from pipeline.units import Units
-from pipeline.window import SlidingWindows
+from pipeline.watch import AsBefore, DetectorWatch, Refused
 from pipeline.worker import Worker
 from tests import builders
 
 WINDOW = 8
 N_READINGS = 200
 FAULT = slice(120, 150)
+
+
+def described(detector: Detector, digest: str = "sha256:0") -> LoadedDetector:
+    """This detector as if it had been loaded, under a digest of its own."""
+    return LoadedDetector(detector, builders.manifest(detector), digest)
+
+
+class Given(DetectorWatch[Steps]):
+    """Finds in a folder what a test has put there."""
+
+    def __init__(self) -> None:
+        self.found: Steps | Refused | AsBefore | None = None
+
+    def first(self, now_s: float) -> Steps:
+        found = self.look(now_s)
+        assert isinstance(found, Steps)
+        return found
+
+    def look(self, now_s: float) -> Steps | Refused | AsBefore | None:
+        found, self.found = self.found, None
+        return found
 
 
 class Setup:
@@ -52,38 +68,24 @@ class Setup:
         max_replay_records: int = 1_000_000,
         delivery: Delivery | None = None,
         expected_topic: str = "",
-        drift_of: LoadedDetector | None = None,
-        drift_settings: DriftSettings = DriftSettings(),  # noqa: B008 - it is frozen
+        drift: DriftSettings | None = None,
+        loaded: LoadedDetector | None = None,
+        shadow: LoadedDetector | None = None,
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self.registry)
         self.health = Health(max_turn_s=60.0, now_s=0.0)
-        self.scorer = Scorer(detector, torch.device("cpu"), has_latents=True)
-        rule = IncidentRule(2, 3, 5)
+        self._max_units = max_units
+        self._unit_idle_s = unit_idle_s
+        self._expected_topic = expected_topic
+        self._max_note_bytes = max_note_bytes
+        self.watch, self.shadow_watch = Given(), Given()
+        steps = self.steps_of(loaded or described(detector))
+        self.scorer = steps.scorer
         self.worker = Worker(
-            steps=Steps(
-                decoder=Decoder(detector.sensors, 1_000_000, max_ahead_s=np.inf),
-                units=Units(max_units),
-                windows=SlidingWindows(detector.window, len(detector.sensors), unit_idle_s),
-                reach=Reach(n_readings_needed(self.scorer, detector.window, rule)),
-                scorer=self.scorer,
-                incidents=IncidentTracker(rule),
-                alerts=AlertEncoder(
-                    "alerts", detector.sensors, DetectorPart("pumps", "sha256:0"), 3
-                ),
-                expected=ExpectedEncoder(expected_topic, detector.sensors),
-            ),
-            recovery=Recovery(
-                NoteCodec(
-                    "sha256:0",
-                    len(detector.sensors),
-                    3,
-                    max_note_bytes,
-                    self.scorer.n_latent,
-                ),
-                max_replay_records,
-            ),
+            steps=steps,
+            recovery=Recovery(max_replay_records),
             connect=self._connect,
             delivery=delivery or AtLeastOnce(MemoryProducer(broker)),
             dead_letters_topic="readings.dead",
@@ -94,10 +96,29 @@ class Setup:
             poll_timeout_s=0.0,
             commit_interval_s=commit_interval_s,
             look_for_idle_every_s=look_for_idle_every_s,
-            drift=(
-                None if drift_of is None else Drift(drift_of, self.metrics, drift_settings)
-            ),
+            drift=drift,
+            watch=self.watch,
+            shadow=None if shadow is None else self._shadow(shadow),
         )
+
+    def steps_of(self, loaded: LoadedDetector) -> Steps:
+        """The steps of a detector, as this worker is set up."""
+        return build_steps(
+            loaded,
+            Scorer(loaded.detector, torch.device("cpu"), has_latents=True),
+            IncidentRule(2, 3, 5),
+            DecodeSettings(max_record_bytes=1_000_000, max_ahead_s=END_OF_CALENDAR_S),
+            self._max_units,
+            self._unit_idle_s,
+            "alerts",
+            3,
+            self._expected_topic,
+            self._max_note_bytes,
+        )
+
+    def _shadow(self, loaded: LoadedDetector) -> Shadow:
+        self.shadow_watch.found = self.steps_of(loaded)
+        return Shadow(self.shadow_watch, now_s=0.0)
 
     def _connect(self, listener: object) -> MemoryConsumer:
         self.consumer = MemoryConsumer(
@@ -112,7 +133,7 @@ class Setup:
         while self.worker.run_once() is not None:
             pass
 
-    def metric(self, name: str, **labels: str) -> float | None:
+    def metric(self, name: str, /, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
 
     def alerts(self) -> list[Alert]:

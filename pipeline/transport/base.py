@@ -97,8 +97,9 @@ class Consumer(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Have the next poll of this partition begin at `offset`, which is not negative.
 
-        Only from `RebalanceListener.on_assigned`, for a partition that it names. Where the
-        log begins later, so does reading, wherever a new group would begin.
+        From `RebalanceListener.on_assigned`, for a partition that it names; or between two
+        polls, for one that is this member's. Where the log begins later, so does reading,
+        wherever a new group would begin.
         """
 
     def assignment(self) -> frozenset[Partition]:

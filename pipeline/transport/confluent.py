@@ -201,7 +201,9 @@ class ConfluentConsumer:
             return committed(self._client, partitions, max(0.0, timeout_s))
 
     def seek(self, partition: Partition, offset: int) -> None:
-        self._assigned.seek(partition, offset)
+        self._held = [m for m in self._held if m.partition() != partition.number]
+        with translated_errors(self._name):
+            self._assigned.seek(self._client, partition, offset)
 
     def assignment(self) -> frozenset[Partition]:
         return self._assigned.partitions

@@ -37,6 +37,7 @@ class Assignment:
         self.positions: dict[Partition, int] = {}
         """How far each was read; those of which that is known."""
         self._sought: dict[Partition, int] = {}
+        self._is_assigning = False
         self.revoking: frozenset[Partition] = frozenset()
         """No longer among `partitions`, and still ours until the listener returns."""
 
@@ -46,7 +47,9 @@ class Assignment:
         self.has_changed |= bool(new)
         self._sought.clear()
         if self._listener is not None:
+            self._is_assigning = True
             self._tell(self._listener.on_assigned, new)
+            self._is_assigning = False
         # Where reading begins is nowhere to be had until a record has come, and of a quiet
         # partition none does; the lag of one is known all the same.
         unsought = new - self._sought.keys()
@@ -56,17 +59,23 @@ class Assignment:
         if self._sought:
             self._begin_at_sought(client, unsought)
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Begin there. For the listener, while it is told of partitions."""
+    def seek(self, client: Any, partition: Partition, offset: int) -> None:
+        """Have the listener's partitions begin there, or one that is read go on there."""
         self._sought[partition] = offset
+        if not self._is_assigning:
+            self._begin_within_logs(client)
+            client.seek(TopicPartition(*partition, self._sought[partition]))
 
-    def _begin_at_sought(self, client: Any, unsought: Collection[Partition]) -> None:
+    def _begin_within_logs(self, client: Any) -> None:
         # `auto.offset.reset` may have a new group begin at the end, and would skip to there
         # from before the start. Only without an answer it decides.
         with suppress(KafkaException):
             for partition, begin in log_begins(client, self._sought, ASK_TIMEOUT_S).items():
                 self._sought[partition] = max(begin, self._sought[partition])
         self.positions.update(self._sought)
+
+    def _begin_at_sought(self, client: Any, unsought: Collection[Partition]) -> None:
+        self._begin_within_logs(client)
         client.incremental_assign(
             [TopicPartition(*partition) for partition in unsought]
             + [TopicPartition(*partition, at) for partition, at in self._sought.items()]

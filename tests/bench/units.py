@@ -13,18 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.alert import AlertEncoder, DetectorPart
-from pipeline.decode import Decoder
-from pipeline.expected import ExpectedEncoder
-from pipeline.incident import IncidentTracker
-from pipeline.reach import Reach
+from pipeline.detector.artifact import LoadedDetector
 from pipeline.records import Partition, Readings, Records
 from pipeline.score import Scorer
-from pipeline.steps import Steps, n_readings_needed
+from pipeline.settings import DecodeSettings
+from pipeline.steps import build_steps
+from pipeline.times import END_OF_CALENDAR_S
 from pipeline.transport.memory_broker import MemoryRecord
 from pipeline.trigger import IncidentRule
-from pipeline.units import Units
-from pipeline.window import SlidingWindows
+from tests import builders
 from tests.bench import child
 from tests.bench.scoring import WINDOW, untrained
 from tests.bench.site import AE, MAX_RECORDS
@@ -53,16 +50,15 @@ class Plant:
         self.kept_bytes = 4 * len(SENSORS) * (WINDOW - 1 + detector.scoring.n_memory)
         self._n_done = 0
         self._random = np.random.default_rng(0)
-        scorer, rule = Scorer(detector, torch.device("cpu")), IncidentRule(3, 4, 15)
-        self._steps = Steps(
-            decoder=Decoder(SENSORS, 2**20, max_ahead_s=np.inf),
-            units=Units(2**31),
-            windows=SlidingWindows(WINDOW, len(SENSORS)),
-            reach=Reach(n_readings_needed(scorer, WINDOW, rule)),
-            scorer=scorer,
-            incidents=IncidentTracker(rule),
-            alerts=AlertEncoder("alerts", SENSORS, DetectorPart("ae", "sha256:0"), 5),
-            expected=ExpectedEncoder("", SENSORS),
+        self._steps = build_steps(
+            LoadedDetector(detector, builders.manifest(detector), "sha256:0"),
+            Scorer(detector, torch.device("cpu")),
+            IncidentRule(3, 4, 15),
+            DecodeSettings(max_ahead_s=END_OF_CALENDAR_S),
+            max_units=2**31,
+            unit_idle_s=np.inf,
+            alerts_topic="alerts",
+            max_sensors=5,
         )
 
     def records(self, items: list[Item]) -> Records:

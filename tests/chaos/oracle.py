@@ -10,7 +10,6 @@ from pipeline.delivery import AtLeastOnce
 from pipeline.detector.artifact import load
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
-from pipeline.note import NoteCodec
 from pipeline.records import Record
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
@@ -76,7 +75,7 @@ def undisturbed(detector: Path, readings: Iterable[Record], n_partitions: int) -
             alerts_topic=ALERTS,
             max_sensors=5,
         ),
-        recovery=Recovery(NoteCodec("", 0, 0, max_bytes=0), max_records=0),
+        recovery=Recovery(max_records=0),
         connect=lambda listener: MemoryConsumer(
             broker, group_id="oracle", topic="readings", listener=listener
         ),

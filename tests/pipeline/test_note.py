@@ -5,14 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.alert import incident_id
 from pipeline.incident import Explanation, OpenIncident
 from pipeline.note import Note, NoteCodec, mark
 
 F = 8
+SENSORS = tuple(f"vibration_{f}" for f in range(F))
 
 
-def codec(max_bytes: int = 4_000, digest: str = "sha256:0") -> NoteCodec:
-    return NoteCodec(digest, n_sensors=F, max_sensors=3, max_bytes=max_bytes)
+def codec(
+    max_bytes: int = 4_000,
+    digest: str = "sha256:0",
+    rule: str = "2 of 3",
+    sensors: tuple[str, ...] = SENSORS,
+    n_latent: int = 0,
+    n_readings: int = 77,
+) -> NoteCodec:
+    return NoteCodec(digest, rule, sensors, 3, max_bytes, n_latent, n_readings)
 
 
 def incident(number: int = 0, replay_from: int = 50, n_latent: int = 0) -> OpenIncident:
@@ -113,10 +122,68 @@ def test_a_damaged_note_does_no_harm(data: st.DataObject) -> None:
     assert note is None or note.next_offset == 100
 
 
-def test_what_another_detector_knew_is_of_no_use() -> None:
+def test_another_detector_goes_on_with_the_incidents_and_with_nothing_else() -> None:
+    before = incident(replay_from=40, n_latent=2)
+    others = [(f"pump-{i}", incident(i)) for i in range(8, 60)]
+    written = Note(100, 60, [("pump-7", before), *others], scores_from=30)
+    text = codec(max_bytes=1_000, n_latent=2).encode(written, floor=0)
+
+    note = codec(digest="sha256:1", sensors=SENSORS[::-1], n_latent=2).decode(text)
+
+    assert note is not None
+    assert (note.next_offset, note.replay_from, note.scores_from) == (100, 50, 100)
+    assert note.reopened == frozenset()
+    ((unit, after), *_) = note.incidents
+    assert (unit, after.peak_score) == ("pump-7", before.peak_score)
+    assert after.incident_id == incident_id("sha256:0", "pump-7", before.opened_at_s)
+    assert after.replay_from == 100
+    assert len(after.explanation.latent_L) == 0
+    largest = np.argsort(-before.explanation.contribution_F)[:3]
+    for of_one, of_other in zip(before.explanation[:3], after.explanation[:3], strict=True):
+        np.testing.assert_array_equal(of_one[largest], of_other[::-1][largest])
+
+
+def test_an_incident_keeps_its_id_through_any_number_of_detectors() -> None:
+    text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
+    for digest in ("sha256:1", "sha256:1", "sha256:2"):
+        note = codec(digest=digest).decode(text)
+        assert note is not None
+        ((_, last),) = note.incidents
+        text = codec(digest=digest).encode(note, floor=0)
+
+    assert last.incident_id == incident_id("sha256:0", "pump-7", last.opened_at_s)
+
+
+def test_sensors_that_a_detector_does_not_have_explain_nothing_to_it() -> None:
     text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
 
-    assert codec(digest="sha256:1").decode(text) is None
+    note = codec(digest="sha256:1", sensors=("pressure",)).decode(text)
+
+    assert note is not None
+    ((_, restored),) = note.incidents
+    assert restored.explanation.contribution_F.tolist() == [0.0]
+    assert np.isnan(restored.explanation.observed_F).all()
+
+
+@pytest.mark.parametrize(("n_needed", "replay_from"), [(20, 900), (77, 900), (100, 800)])
+def test_for_longer_windows_more_is_read_again(n_needed: int, replay_from: int) -> None:
+    text = codec(n_readings=77).encode(Note(1_000, 900, []), floor=0)
+
+    note = codec(digest="sha256:1", n_readings=n_needed).decode(text)
+
+    assert note is not None
+    assert note.replay_from == replay_from
+
+
+def test_another_rule_is_another_detector_whose_incidents_have_the_same_ids() -> None:
+    text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
+
+    note = codec(rule="1 of 1").decode(text)
+
+    assert note is not None
+    assert note.scores_from == 100
+    ((_, restored),) = note.incidents
+    assert restored.incident_id == incident_id("sha256:0", "pump-7", restored.opened_at_s)
 
 
 def test_a_note_that_claims_to_be_huge_is_not_unpacked() -> None:
@@ -152,9 +219,9 @@ def test_a_latent_vector_comes_back_to_who_wants_one_of_that_size(
     n_written: int, n_read: int
 ) -> None:
     before = incident(n_latent=n_written)
-    text = NoteCodec("d", F, 3, 4_000, n_written).encode(Note(9, 5, [("a", before)]), 0)
+    text = codec(n_latent=n_written).encode(Note(9, 5, [("a", before)]), 0)
 
-    note = NoteCodec("d", F, 3, 4_000, n_read).decode(text)
+    note = codec(n_latent=n_read).decode(text)
 
     assert note is not None
     ((_, after),) = note.incidents

@@ -347,10 +347,10 @@ def test_records_that_are_gone_before_they_were_read_are_counted(
 
 
 def test_a_log_that_begins_anew_is_read_as_one(detector: Detector) -> None:
-    recovery = Recovery(NoteCodec("sha256:0", 3, 3, max_bytes=4_000), 100)
-    partition = Partition("readings", 0)
-    note = NoteCodec("sha256:0", 3, 3, 4_000).encode(Note(200, 150, []), floor=0)
-    assert recovery.begin(partition, Committed(200, note)) == 150
+    recovery, partition = Recovery(100), Partition("readings", 0)
+    codec = NoteCodec("sha256:0", "2 of 3", builders.SENSORS, 3, max_bytes=4_000)
+    note = codec.encode(Note(200, 150, []), floor=0)
+    assert recovery.begin(partition, Committed(200, note), codec) == 150
     found = builders.polled(builders.record(offset=3), builders.record(offset=4))
 
     (records,) = recovery.split(found)

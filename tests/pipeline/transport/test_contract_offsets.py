@@ -289,6 +289,40 @@ def test_reading_begins_with_the_log_where_what_was_sought_is_gone(
     assert offsets_of(records) == {0: list(range(20, 40))}
 
 
+def test_between_two_polls_a_partition_goes_back_and_others_go_on(
+    transport: Transport, group_id: str
+) -> None:
+    topic = filled_topic(transport, n_partitions=2, n_each=40)
+    consumer, _ = seeking(transport, topic, group_id, {})
+    before = read(consumer, 1, max_records=5)
+
+    # Whatever it has fetched of it by now.
+    consumer.seek(Partition(topic, 0), 7)
+    n_of_1 = sum(record.partition == 1 for record in before)
+    records = read(consumer, 33 + 40 - n_of_1)
+
+    assert offsets_of(records) == {
+        0: list(range(7, 40)),
+        1: list(range(n_of_1, 40)),
+    }
+    assert consumer.poll(500, 0.2).records == []
+
+
+def test_a_partition_that_was_read_to_its_end_goes_back(
+    transport: Transport, group_id: str
+) -> None:
+    topic = filled_topic(transport, n_partitions=1, n_each=40)
+    transport.drop_before(Partition(topic, 0), 10)
+    consumer, _ = seeking(transport, topic, group_id, {})
+    read(consumer, 30)
+
+    for _ in range(2):
+        consumer.seek(Partition(topic, 0), 5)
+
+        assert offsets_of(read(consumer, 30)) == {0: list(range(10, 40))}
+    assert consumer.lag() == {Partition(topic, 0): 0}
+
+
 def test_lag_counts_from_where_was_sought(transport: Transport, group_id: str) -> None:
     topic = filled_topic(transport, n_partitions=1, n_each=40)
     partition = Partition(topic, 0)

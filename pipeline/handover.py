@@ -1,0 +1,118 @@
+"""From one detector to another between two batches: what goes on, and what begins anew.
+
+Windows go on where both take windows of the same sensors and length. Open incidents go on
+under their ids, and close once the new detector's scores say so. Scores begin anew: those
+of the old detector say nothing of the new one's.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.alert import incident_id
+from pipeline.incident import Explanation
+from pipeline.note import Incident
+from pipeline.records import FloatArray, IntArray, Partition
+from pipeline.recovery import Recovery
+from pipeline.steps import Steps
+from pipeline.transport.base import Consumer
+
+MISSING = -1
+"""The column of a sensor that the old detector does not have."""
+
+
+def hand_over(
+    new: Steps,
+    old: Steps,
+    recovery: Recovery,
+    consumer: Consumer,
+    next_offsets: Mapping[Partition, int],
+    timeout_s: float,
+) -> tuple[Steps, int]:
+    """Have `new` go on where `old` ends; all before is committed, no batch is in hand.
+
+    Args:
+        new: has seen nothing yet.
+        old: is given up.
+        recovery: is told.
+        consumer: has nothing polled that is not dealt with.
+        next_offsets: of its partitions, what was committed last.
+        timeout_s: longest wait for what is committed.
+
+    Returns:
+        The steps to go on with, and how many records are read again for them.
+
+    Raises:
+        TransportError: what is committed cannot be known; nothing has changed.
+    """
+    ours = consumer.assignment()
+    unfinished = recovery.unfinished(ours)
+    has_same_windows = _shape(new) == _shape(old)
+    anew = unfinished if has_same_windows else ours
+    stored = consumer.committed(anew, timeout_s)
+    carried = _carried(new, old, next_offsets)
+    recovery.forget(anew)
+    if has_same_windows:
+        old.forget(anew)
+        new = _continued(new, old, {p: carried[p] for p in carried.keys() - anew})
+        recovery.hand_over({p: next_offsets[p] for p in next_offsets.keys() - anew})
+    known = {p: carried.get(p, []) for p in anew - unfinished}
+    return new, recovery.take_over(consumer, stored, new.codec, known)
+
+
+def _continued(
+    new: Steps, old: Steps, carried: Mapping[Partition, Sequence[Incident]]
+) -> Steps:
+    """`new`, with the units and windows of `old`."""
+    old.reach.go_on(new.reach.n_readings)
+    old.units.max_units = new.units.max_units
+    for partition, incidents in carried.items():
+        for unit, incident in incidents:
+            row = old.units.row(partition, unit)
+            new.incidents.restore(row, incident, old.units.n_rows)
+    return replace(new, units=old.units, windows=old.windows, reach=old.reach)
+
+
+def _carried(
+    new: Steps, old: Steps, next_offsets: Mapping[Partition, int]
+) -> dict[Partition, list[Incident]]:
+    """What is open in `old`, as `new` goes on with it, by partition."""
+    old_column_of = {name: f for f, name in enumerate(old.loaded.detector.sensors)}
+    names = new.loaded.detector.sensors
+    column_F = np.array([old_column_of.get(name, MISSING) for name in names])
+    partitions, number_U = old.units.partitions()
+    carried: defaultdict[Partition, list[Incident]] = defaultdict(list)
+    for row, incident in old.incidents.open_incidents().items():
+        partition, unit = partitions[number_U[row]], old.units.names[row]
+        own_id = incident_id(old.loaded.digest, unit, incident.opened_at_s)
+        moved = replace(
+            incident,
+            explanation=_moved(incident.explanation, column_F),
+            replay_from=next_offsets.get(partition, incident.replay_from),
+            is_restored=True,
+            incident_id=incident.incident_id or own_id,
+        )
+        carried[partition].append((unit, moved))
+    return carried
+
+
+def _moved(why: Explanation, column_F: IntArray) -> Explanation:
+    """The same by other columns, `MISSING` where there was none."""
+
+    def moved(of_old_F: FloatArray, otherwise: float) -> FloatArray:
+        values_F = np.where(column_F == MISSING, np.float32(otherwise), of_old_F[column_F])
+        return np.asarray(values_F, dtype=np.float32)
+
+    return Explanation(
+        moved(why.contribution_F, 0.0),
+        moved(why.observed_F, np.nan),
+        moved(why.expected_F, 0.0),
+        # Latent vectors of two detectors do not compare.
+        np.empty(0, dtype=np.float32),
+    )
+
+
+def _shape(steps: Steps) -> tuple[tuple[str, ...], int]:
+    return steps.loaded.detector.sensors, steps.loaded.detector.window

@@ -1,0 +1,122 @@
+"""A second detector beside the one in use: it scores the same readings and tells nobody."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.incident import Event
+from pipeline.records import FloatArray, Partition
+from pipeline.steps import Steps
+from pipeline.turn import ShadowTurn, Turn
+from pipeline.watch import AsBefore, DetectorWatch, Refused
+
+Unit = tuple[Partition, str]
+
+
+class Shadow:
+    """Owns the steps of the second detector, and which incidents of both overlap."""
+
+    def __init__(self, watch: DetectorWatch[Steps], now_s: float) -> None:
+        """Load it.
+
+        Args:
+            watch: of its folder.
+            now_s: monotonic clock.
+
+        Raises:
+            DetectorError: there is none that can be used.
+        """
+        self._watch = watch
+        self.steps = watch.first(now_s)
+        self._overlaps = Overlaps()
+
+    def look(self, now_s: float) -> Steps | Refused | AsBefore | None:
+        """Begin anew with the detector that its folder holds now, if it is another one.
+
+        Args:
+            now_s: monotonic clock.
+        """
+        found = self._watch.look(now_s)
+        if isinstance(found, Steps):
+            self.steps, self._overlaps = found, Overlaps()
+        return found
+
+    def follow(self, turn: Turn, sensors: tuple[str, ...]) -> ShadowTurn:
+        """Put one turn's readings through the steps, and hold what comes of it against it.
+
+        Of readings that are read again nothing is counted.
+
+        Args:
+            turn: of the detector in use.
+            sensors: that detector's.
+        """
+        steps, records = self.steps, turn.records
+        decoded = turn.taken.decoded
+        if sensors != steps.loaded.detector.sensors:
+            decoded, _ = steps.decoder.decode(records)
+        readings, row_N, _ = steps.units.admit(decoded, records)
+        score_parts: list[FloatArray] = []
+        events: list[Event] = []
+        for windows in steps.windows.extend(readings, row_N, steps.units.n_rows):
+            steps.start_anew(windows.anew)
+            scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
+            steps.reach.extend(windows.arrived, steps.units.n_rows)
+            decisions = steps.incidents.update(
+                readings, windows, scores, steps.reach.offset_U
+            )
+            score_parts.append(scores.score_B)
+            events += decisions.events
+        found_by = self._overlaps.follow(turn.events, events)
+        if records.is_replay:
+            return ShadowTurn(np.empty(0, np.float32), 0, Counter())
+        n_opened = sum(event.state == "opened" for event in events)
+        return ShadowTurn(np.concatenate(score_parts), n_opened, found_by)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Clear all that is remembered of these partitions' units."""
+        self.steps.forget(partitions)
+        self._overlaps.forget(partitions)
+
+
+@dataclass(slots=True)
+class _Episode:
+    """A time in which one unit has an incident open in either detector."""
+
+    open_by: set[str]
+    seen_by: set[str]
+
+
+class Overlaps:
+    """Owns the episodes that are not over: of each unit one at most."""
+
+    def __init__(self) -> None:
+        self._episodes: dict[Unit, _Episode] = {}
+
+    def follow(self, detector: Sequence[Event], shadow: Sequence[Event]) -> Counter[str]:
+        """Take what opened and closed in one turn, and count what is over by who saw it:
+        `both`, `detector` or `shadow`."""
+        events = [("detector", each) for each in detector]
+        events += [("shadow", each) for each in shadow]
+        over: Counter[str] = Counter()
+        # What closes as the other one opens is seen by both.
+        for who, event in sorted(
+            events, key=lambda e: (e[1].time_s, e[1].state == "closed")
+        ):
+            unit = (event.partition, event.unit)
+            episode = self._episodes.setdefault(unit, _Episode(set(), set()))
+            episode.seen_by.add(who)
+            if event.state != "closed":
+                episode.open_by.add(who)
+                continue
+            episode.open_by.discard(who)
+            if not episode.open_by:
+                del self._episodes[unit]
+                over["both" if len(episode.seen_by) == 2 else who] += 1
+        return over
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Forget these partitions' units."""
+        for unit in [unit for unit in self._episodes if unit[0] in partitions]:
+            del self._episodes[unit]
