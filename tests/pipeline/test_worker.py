@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from pipeline import inbox, offsets, worker
@@ -16,6 +17,7 @@ from pipeline.detector.detector import Detector
 from pipeline.detector.scaling import Scaling
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.records import Message
+from pipeline.settings import DriftSettings
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from tests import builders
 from tests.pipeline.drift.watching import knowing_detector
@@ -345,7 +347,13 @@ def test_readings_are_held_against_those_that_were_learned_from(
     broken_NF[:, 2] = 1e6
     broker.append(messages("pump-7", broken_NF))
 
-    setup = Setup(broker, loaded.detector, max_records=N_READINGS, drift_of=loaded)
+    setup = Setup(
+        broker,
+        loaded.detector,
+        max_records=N_READINGS,
+        drift=DriftSettings(),
+        loaded=loaded,
+    )
     setup.read_all()
 
     def shown(name: str, sensor: str) -> float | None:
@@ -353,3 +361,10 @@ def test_readings_are_held_against_those_that_were_learned_from(
 
     for name in ("out_of_range_ratio", "stuck_ratio"):
         assert [shown(name, sensor) for sensor in builders.SENSORS] == [0, 0, 1]
+
+    setup.watch.found = setup.steps_of(replace(loaded, digest="sha256:1"))
+    setup.read_all()
+
+    page = generate_latest(setup.registry).decode()
+    assert 'digest="sha256:1"' in page
+    assert loaded.digest not in page
