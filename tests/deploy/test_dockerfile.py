@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.health import Health, HealthServer
 from pipeline.settings import HttpSettings
-from tests.deploy.files import ROOT, dockerfile_stages, last_instruction
+from tests.deploy.files import DOCKERFILE, ROOT, dockerfile_stages, last_instruction
 
 ALLOWED_IN_CONTEXT = {
     line.removeprefix("!")
@@ -55,12 +55,35 @@ def test_it_exposes_the_port_of_metrics_and_health() -> None:
 
 
 def test_torch_comes_from_the_cpu_index_unless_another_is_asked_for() -> None:
-    (argument,) = (one.rest for one in dockerfile_stages()[0] if one.name == "ARG")
+    arguments = [one.rest for one in dockerfile_stages()[0] if one.name == "ARG"]
 
-    name, _, default = argument.partition("=")
+    defaults = dict(argument.split("=") for argument in arguments)
 
-    assert name == "TORCH_INDEX"
-    assert default.endswith("/whl/cpu")
+    assert set(defaults) == {"TORCH_INDEX", "EXTRAS"}
+    assert defaults["TORCH_INDEX"].endswith("/whl/cpu")
+
+
+@pytest.mark.parametrize(
+    ("extras", "added"),
+    [("", set()), ("otel fast", {"opentelemetry-sdk", "confluent-kafka"})],
+)
+def test_what_is_installed_is_what_the_package_asks_for_and_the_extras(
+    extras: str, added: set[str]
+) -> None:
+    (script,) = re.findall(r'python -c "(import os, tomllib.*?)" >', DOCKERFILE.read_text())
+
+    asked = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "EXTRAS": extras},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    names = {re.split(r"[\[<>=]", line)[0] for line in asked.stdout.splitlines()}
+    assert "torch" in names
+    assert names & {"opentelemetry-sdk", "confluent-kafka"} == added
 
 
 def test_all_that_is_copied_exists_and_is_let_into_the_build() -> None:

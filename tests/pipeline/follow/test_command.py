@@ -13,11 +13,15 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.follow.command import options
+from pipeline.kafka_server import LocalKafka
 from pipeline.records import Message
+from pipeline.secured import secured
+from pipeline.transport.choose import clients
 from pipeline.transport.kafka_python import KafkaPythonProducer
 from pipeline.transport.kafka_python_transactions import KafkaPythonTransactions
 from tests.alerts import alert_json, course, messages
 from tests.processes import command, without_settings
+from tests.secure_kafka import WAYS, Certificates, settings_for, settings_of
 from tests.support import unique_name, wait_until
 
 TIMEOUT_S = 60.0
@@ -111,6 +115,31 @@ def test_only_what_was_published_since_is_read(
 
     assert units("--since", "2026-11-18T11:07:00Z") == 1
     assert units("--from-beginning") == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_shows_who_it_is_as_the_worker_does(
+    way: str, secure_broker: LocalKafka, pem: Certificates
+) -> None:
+    topic, variables = unique_name("alerts"), settings_for(way, secure_broker, pem)
+    kafka = settings_of(variables).kafka
+    producer = secured(clients(kafka.client), kafka).producer(
+        bootstrap_servers=kafka.bootstrap_servers
+    )
+    producer.send(messages(topic, [alert_json()]))
+    producer.close(5)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline", "alerts", "--once"],
+        env={**without_settings(), **variables, "PIPELINE_KAFKA__ALERTS_TOPIC": topic},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1].startswith("1 open")
 
 
 def follower(servers: str, topic: str, output: int) -> "subprocess.Popen[bytes]":
