@@ -75,6 +75,7 @@ VALUE_SETS: dict[str, Values] = {
         RETRAINING, {"gpu": {"tag": "0.1.0-cuda"}, "retraining": {"gpu": True}}
     ),
     "promotion": {"promote": "detector-20261128T030000Z"},
+    "shadow": {"shadow": "detector-20261128T030000Z"},
     "static membership": {"staticMembership": True},
     "exactly once": {"kafka": {"delivery": "exactly_once"}},
     "monitoring": MONITORING,
@@ -98,6 +99,7 @@ VALUE_SETS: dict[str, Values] = {
             "kafka": {"partitions": 24, "delivery": "exactly_once"},
             "staticMembership": True,
             "settings": {"PIPELINE_POLL__MAX_RECORDS": 500, "PIPELINE_LOG__LEVEL": "debug"},
+            "shadow": "detector-20261128T030000Z",
             "promote": "detector-20261121T030000Z",
             "registry": {"storageClassName": "shared"},
             "retraining": {"settings": {"TRAINER_WINDOW": 64}, "gpu": True},

@@ -100,21 +100,23 @@ def test_retraining_takes_nothing_into_use(registry: Path, fake_trainer: Path) -
 
 
 @pytest.mark.parametrize(
-    ("keep", "removed"),
+    ("keep", "shadow", "removed"),
     [
-        (0, []),
-        (8, []),
-        (5, []),
-        (2, [WEEKS[2]]),
-        (1, WEEKS[2:]),
+        (0, "", []),
+        (8, "", []),
+        (5, "", []),
+        (2, "", [WEEKS[2]]),
+        (1, "", WEEKS[2:]),
+        (1, WEEKS[3], [WEEKS[2]]),
     ],
 )
 def test_old_detectors_go_unless_they_are_in_use_or_were_before(
-    registry: Path, fake_trainer: Path, keep: int, removed: list[str]
+    registry: Path, fake_trainer: Path, keep: int, shadow: str, removed: list[str]
 ) -> None:
     before = set(os.listdir(registry))
 
-    done = retrain({"retraining": {"keep": keep}}, registry, fake_trainer)
+    values = {"retraining": {"keep": keep}, "shadow": shadow}
+    done = retrain(values, registry, fake_trainer)
 
     assert done.returncode == 0, done.stderr
     assert before - set(os.listdir(registry)) == set(removed)

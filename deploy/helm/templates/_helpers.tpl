@@ -144,6 +144,9 @@ PIPELINE_KAFKA__TLS__KEY_FILE: /etc/pipeline/tls/{{ .keyKey }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if .Values.shadow }}
+PIPELINE_SHADOW: /detectors/{{ .Values.shadow }}
+{{- end }}
 {{- end -}}
 
 {{/* Secrets that the worker reads by `--secrets-dir`: a list, empty without any. */}}
@@ -198,7 +201,7 @@ PIPELINE_KAFKA__TLS__KEY_FILE: /etc/pipeline/tls/{{ .keyKey }}
 {{- fail (printf "kafka.securityProtocol: expected SSL or SASL_SSL with kafka.tls.existingSecret, got %s" $protocol) -}}
 {{- end -}}
 {{- $set := fromYaml (include "pipeline.environment" .) -}}
-{{- $elsewhere := "^PIPELINE_(HTTP__HOST|KAFKA__GROUP_INSTANCE_ID|KAFKA__SASL__.*|KAFKA__TLS__.*)$" -}}
+{{- $elsewhere := "^PIPELINE_(SHADOW|HTTP__HOST|KAFKA__GROUP_INSTANCE_ID|KAFKA__SASL__.*|KAFKA__TLS__.*)$" -}}
 {{- range $name, $_ := $values.settings -}}
 {{- if not (regexMatch "^PIPELINE_[A-Z0-9_]+$" $name) -}}
 {{- fail (printf "settings: expected names such as PIPELINE_POLL__MAX_RECORDS, got %s" $name) -}}
