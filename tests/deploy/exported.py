@@ -40,25 +40,6 @@ def exported() -> dict[str, set[str]]:
             series[f"{family.name}_total"] = labels
         else:
             series[family.name] = labels
-    series |= AWAITED
     for name, expression in recordings().items():
         series[name] = labels_in(expression)
     return series
-
-
-AWAITED: dict[str, set[str]] = {
-    "pipeline_detector_loads_total": {"outcome"},
-    "pipeline_detector_refused": set(),
-    "pipeline_detector_loaded_timestamp_seconds": set(),
-    "pipeline_shadow_info": {"name", "digest", "model"},
-    "pipeline_shadow_score_bucket": {"le"},
-    "pipeline_shadow_incidents_opened_total": set(),
-    "pipeline_incidents_compared_total": {"found_by"},
-}
-"""Of detectors that are taken while the worker runs, and of a shadow: not exported yet."""
-
-
-def awaited(expression: str) -> bool:
-    """Whether it asks for something that is not exported yet."""
-    names = [*AWAITED, "pipeline:detector_refused:max", 'step="shadow"']
-    return any(name in expression for name in names)

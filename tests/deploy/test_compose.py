@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.kafka_runtime import KAFKA_COORDINATES
+from pipeline.registry.folder import CURRENT
 from pipeline.run import LEAVE_TIMEOUT_S
 from pipeline.settings import HttpSettings
 from tests.deploy.files import (
@@ -172,27 +173,35 @@ def test_the_worker_waits_for_its_topics_and_a_detector() -> None:
     assert services()["topics"]["depends_on"].keys() == {"kafka"}
 
 
-def test_the_trainer_writes_where_the_worker_reads() -> None:
-    trainer, worker = services()["trainer"], services()["worker"]
-    (command,) = trainer["command"]
-    name = trainer["environment"]["DETECTOR_NAME"]
+def trainer_script() -> str:
+    (script,) = services()["trainer"]["command"]
+    return str(script)
 
-    out = command.split("--out ")[1].strip('"').replace("$$DETECTOR_NAME", name)
 
-    assert out == worker["environment"]["PIPELINE_DETECTOR"]
-    assert ("trainer", "detectors", "/detectors") in mounts()
+def test_the_worker_reads_what_the_trainer_takes_into_use() -> None:
+    (out,) = re.findall(r"--out (\S+)", trainer_script())
+    folder, _, name = out.rpartition("/")
+
+    assert f"pipeline promote {folder} {name}" in trainer_script()
+    assert services()["worker"]["environment"]["PIPELINE_DETECTOR"] == f"{folder}/{CURRENT}"
+    assert ("trainer", "detectors", folder) in mounts()
+    assert ("worker", "detectors", f"{folder}:ro") in mounts()
 
 
 def test_the_trainer_leaves_a_detector_that_is_there_alone() -> None:
-    (command,) = services()["trainer"]["command"]
+    first, *_ = trainer_script().splitlines()
 
-    assert command.startswith('test -f "/detectors/$$DETECTOR_NAME/manifest.json" ||')
+    assert first == 'if test -f "/detectors/$$DETECTOR_NAME/manifest.json"; then exit; fi'
+    assert services()["trainer"]["environment"]["DETECTOR_NAME"] == CURRENT
+
+
+def test_no_shadow_is_scored_unless_it_is_asked_for() -> None:
+    assert not services()["worker"]["environment"]["PIPELINE_SHADOW"]
 
 
 def test_the_bundled_history_is_where_the_trainer_looks() -> None:
-    (command,) = services()["trainer"]["command"]
-    source = next(s for _, s, target in mounts() if target == "/history:ro")
-    (file,) = re.findall(r"fit /history/(\S+)", command)
+    source = next(s for name, s, _ in mounts() if name == "trainer")
+    (file,) = re.findall(r"fit /history/(\S+)", trainer_script())
 
     assert (ROOT / source / file).is_file()
 

@@ -59,7 +59,8 @@ def test_the_worker_accepts_the_settings_that_compose_gives_it(
     settings = read_settings(Settings, {})
 
     assert settings.kafka.bootstrap_servers == "kafka:19092"
-    assert settings.detector == Path("/detectors/demo")
+    assert settings.detector == Path("/detectors/current")
+    assert settings.shadow is None
 
 
 def test_the_replayer_accepts_the_settings_that_compose_gives_it(
@@ -93,7 +94,7 @@ def command_lines() -> Iterator[list[str]]:
     """Every call of `pipeline` or `trainer` in the files, also those in comments."""
     for path in (DOCKERFILE, COMPOSE):
         text = re.sub(r"\\\n(#\s+)?", "", path.read_text())
-        for call in re.findall(r"exec (trainer .+)", text):
+        for call in re.findall(r"^ +(?:exec )?((?:trainer|pipeline) .+)", text, re.M):
             yield shlex.split(call)
         for program, arguments in re.findall(
             r"(?:--entrypoint (trainer) )?sensor-anomaly-pipeline:local (\w+ .+)", text
@@ -121,6 +122,7 @@ def test_every_command_line_parses() -> None:
     ]
 
     assert {(line[0], line[1]) for line in lines} == {
+        ("pipeline", "promote"),
         ("pipeline", "replay"),
         ("pipeline", "run"),
         ("pipeline", "score"),

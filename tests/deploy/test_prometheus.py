@@ -16,7 +16,6 @@ from pipeline.reading import messages
 from pipeline.records import Message
 from pipeline.table import read_table
 from pipeline.transport.kafka_python import KafkaPythonProducer
-from tests.deploy.exported import awaited
 from tests.deploy.files import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -50,7 +49,6 @@ ASKED = {
         for side in compared(alert["expr"])
     },
 }
-ASKED = {what: expression for what, expression in ASKED.items() if not awaited(expression)}
 """Whatever must have data, by what it is for."""
 
 
@@ -88,6 +86,7 @@ def prometheus(
     topic = make_topic(kafka_bootstrap_servers, N_PARTITIONS)
     settings = {
         "PIPELINE_DETECTOR": str(detector),
+        "PIPELINE_SHADOW": str(shadow),
         "PIPELINE_KAFKA__BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
         "PIPELINE_KAFKA__GROUP_ID": unique_name("workers"),
         "PIPELINE_KAFKA__READINGS_TOPIC": topic,
