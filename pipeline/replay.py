@@ -1,8 +1,11 @@
 """`pipeline replay`: sends a history to the readings topic, as sensors would."""
 
 import math
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,8 @@ from pipeline.signals import StopSignals
 from pipeline.table import Table, read_table
 
 log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.25
 
 
 def replay(
@@ -43,7 +48,8 @@ def replay(
         raise InputError(f"--readings-per-s {rate:g}: expected a number above 0")
     table = in_order_of_time(read_table(path))
     stop = signals.requested
-    with paced_to_kafka(settings.kafka, rate, keep_times, stop.wait) as sender:
+    wait = partial(sleep_unless, stop)
+    with paced_to_kafka(settings.kafka, rate, keep_times, wait) as sender:
         log.info(
             "replay_started",
             n_readings=len(table),
@@ -54,6 +60,17 @@ def replay(
         with signals.work_to_finish():
             sender.send(rounds(table, for_ever))
         return sender.summary(stop.is_set())
+
+
+def sleep_unless(stop: threading.Event, seconds: float) -> bool:
+    """Sleep for so long, or until `stop` is set; whether it is.
+
+    Not by waiting on the event: a signal that sets it from within the wait would wait too.
+    """
+    until_s = time.monotonic() + seconds
+    while not stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(left_s, LOOK_EVERY_S))
+    return stop.is_set()
 
 
 def in_order_of_time(table: Table) -> Table:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import NamedTuple, Protocol
@@ -83,13 +83,20 @@ class Reader(Protocol):
 class Follower:
     """Takes what comes, and shows it. Owns what is on the screen."""
 
-    def __init__(self, reader: Reader, options: Options, title: str) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        options: Options,
+        title: str,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
+        self._now_s = now_s
         self._options = options
         self._title = title
         self._incidents = Incidents(options.wanted)
         self._n_quiet = 0
-        self._drawn_at_s = self._heard_at_s = time.monotonic()
+        self._drawn_at_s = self._heard_at_s = now_s()
         self._is_silent = False
 
     def run(self, stopped: "Stopped", console: Console) -> None:
@@ -130,7 +137,7 @@ class Follower:
         ) as live:
             while not stopped.is_set():
                 self._take(self._poll())
-                now_s = time.monotonic()
+                now_s = self._now_s()
                 if now_s - self._drawn_at_s >= DRAW_EVERY_S:
                     self._drawn_at_s = now_s
                     live.update(self._screen(console.height), refresh=True)
@@ -140,12 +147,12 @@ class Follower:
     def _poll(self) -> list[Record]:
         records = self._reader.poll(MAX_RECORDS, POLL_TIMEOUT_S)
         self._n_quiet = 0 if records else self._n_quiet + 1
-        now_s = time.monotonic()
+        now_s = self._now_s()
         if records:
             self._heard_at_s, self._is_silent = now_s, False
         elif now_s - self._heard_at_s >= ASK_EVERY_S:
             self._is_silent = not self._reader.answers(ANSWER_TIMEOUT_S)
-            self._heard_at_s = time.monotonic()
+            self._heard_at_s = self._now_s()
         return records
 
     def _take(self, records: Sequence[Record]) -> None:

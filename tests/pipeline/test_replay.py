@@ -117,9 +117,13 @@ def test_or_with_its_own(
     assert times == ["2026-01-01T00:00:00Z"] * 2 + ["2026-01-01T00:00:10Z"] * 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "rate"),
+    [(signal.SIGTERM, "200"), (signal.SIGINT, "200"), (signal.SIGTERM, "0.001")],
+)
 def test_for_ever_lasts_until_a_signal(
     number: signal.Signals,
+    rate: str,
     history: Path,
     kafka_bootstrap_servers: str,
     make_topic: Callable[[int], str],
@@ -128,6 +132,7 @@ def test_for_ever_lasts_until_a_signal(
     with subprocess.Popen(
         [
             *(sys.executable, "-m", "pipeline", "replay", str(history), "--for-ever"),
+            *("--readings-per-s", rate),
             *options(kafka_bootstrap_servers, topic),
         ],
         env=without_settings(),
@@ -136,7 +141,7 @@ def test_for_ever_lasts_until_a_signal(
         text=True,
     ) as process:
         try:
-            received(kafka_bootstrap_servers, topic, 20)
+            received(kafka_bootstrap_servers, topic, 1)
             process.send_signal(number)
             said, logged = process.communicate(timeout=30)
         finally:

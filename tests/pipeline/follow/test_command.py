@@ -1,5 +1,6 @@
 """`pipeline alerts` as a user meets it, on a real Kafka."""
 
+import io
 import json
 import os
 import pty
@@ -10,16 +11,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from rich.console import Console
 
 from pipeline.errors import InputError
-from pipeline.follow.command import options
+from pipeline.follow.command import Follower, options
 from pipeline.kafka_server import LocalKafka
-from pipeline.records import Message
+from pipeline.records import Message, Record
 from pipeline.secured import secured
 from pipeline.transport.choose import clients
 from pipeline.transport.kafka_python import KafkaPythonProducer
 from pipeline.transport.kafka_python_transactions import KafkaPythonTransactions
 from tests.alerts import alert_json, course, messages
+from tests.builders import record
 from tests.processes import command, without_settings
 from tests.secure_kafka import WAYS, Certificates, settings_for, settings_of
 from tests.support import unique_name, wait_until
@@ -237,3 +240,43 @@ def test_since_is_a_length_of_time_or_a_time(since: str, begin_s: float) -> None
 def test_options_that_make_no_sense_are_refused(since: str, severity: str) -> None:
     with pytest.raises(InputError, match="expected"):
         options(since, [], severity, False, False, 0.0)
+
+
+class Silent:
+    """A broker that has said all that it had to say, and then nothing more."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        self.now_s = 0.0
+        self.n_polls = 0
+        self._records = [record(value) for value in values]
+
+    def now(self) -> float:
+        return self.now_s
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        self.now_s += timeout_s
+        self.n_polls += 1
+        records, self._records = self._records, []
+        return list(records)
+
+    def has_caught_up(self) -> bool:
+        return True
+
+    def answers(self, timeout_s: float) -> bool:
+        return False
+
+    def is_set(self) -> bool:
+        return self.n_polls >= 100
+
+
+def test_a_broker_that_falls_silent_is_told_of_not_shown_as_peace() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120, height=30)
+    silent = Silent([alert_json()])
+    wanted = options("1d", [], "warning", False, False, 0.0)
+
+    Follower(silent, wanted, "alerts", silent.now).run(silent, console)
+
+    _, _, left_behind = file.getvalue().rpartition("\x1b[?1049l")
+    assert "KAFKA DOES NOT ANSWER" in left_behind
+    assert "pump-7" in left_behind
