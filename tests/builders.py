@@ -186,9 +186,11 @@ def detector(
     )
 
 
-def quiet_detector(n_readings: int, window: int, seed: int = 0) -> Detector:
+def quiet_detector(
+    n_readings: int, window: int, seed: int = 0, *statistics: tuple[Kind, int]
+) -> Detector:
     """Its threshold is above every score of that many readings of `sensor_series`."""
-    scoring = residual_scoring(("burst", 1), ("shift", 4), ("burst", 8))
+    scoring = residual_scoring(*statistics or (("burst", 1), ("shift", 4), ("burst", 8)))
     uncalibrated = detector(window=window, threshold=1.0, seed=seed, scoring=scoring)
     highest = float(uncalibrated.score_series(sensor_series(n_readings)).score_B.max())
     return replace(uncalibrated, threshold=1.5 * highest)
