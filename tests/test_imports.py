@@ -22,7 +22,7 @@ ALLOWED = {
     "confluent_kafka": ("pipeline/transport/confluent",),
     "torch": ("pipeline/score.py", "pipeline/detector/", "pipeline/run.py", "trainer/"),
     "prometheus_client": (
-        "pipeline/metrics.py",
+        "pipeline/metrics",
         "pipeline/health.py",
         "pipeline/run.py",
         "pipeline/processes",

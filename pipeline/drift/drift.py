@@ -17,7 +17,8 @@ from pipeline.drift.score_bins import (
 )
 from pipeline.drift.sensors import MIN_PSI_READINGS, Sensors
 from pipeline.drift.still import StillRuns
-from pipeline.metrics import SCORE_BUCKETS, WorkerMetrics
+from pipeline.metrics import WorkerMetrics
+from pipeline.metrics_histogram import SCORE_BUCKETS
 from pipeline.records import IntArray
 from pipeline.settings import DriftSettings
 from pipeline.turn import Stretch, Turn

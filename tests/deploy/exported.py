@@ -3,7 +3,8 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from pipeline.metrics import ArrayHistogram, WorkerMetrics
+from pipeline.metrics import WorkerMetrics
+from pipeline.metrics_histogram import ArrayHistogram
 from tests.deploy.files import recordings
 from tests.deploy.promql import labels_in
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from pipeline.metrics import SCORE_BUCKETS, ArrayHistogram, WorkerMetrics
+from pipeline.metrics import WorkerMetrics
+from pipeline.metrics_histogram import SCORE_BUCKETS, ArrayHistogram
 from pipeline.records import Partition, TimeArray
 
 

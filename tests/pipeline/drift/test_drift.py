@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
 from pipeline.drift.drift import MAX_ROWS, MEASURE_EVERY_S, SHOW_EVERY_S
-from pipeline.metrics import SCORE_BUCKETS
+from pipeline.metrics_histogram import SCORE_BUCKETS
 from pipeline.records import FloatArray
 from pipeline.settings import DriftSettings
 from tests import builders
