@@ -43,6 +43,8 @@ log = structlog.get_logger()
 
 COMMIT_TIMEOUT_S = 3.0
 """A commit that takes longer is made up for by the next one."""
+COMMIT_AGAIN_S = 0.1
+"""Between two attempts that another detector waits for."""
 COMMITTED_TIMEOUT_S = 2 * MAX_TRANSACTION_S
 """Where to begin must be known, or there is no beginning. It is not while a transaction is
 open, and one that its owner left open the broker ends after `MAX_TRANSACTION_S`."""
@@ -309,6 +311,10 @@ class Worker:
             self._commit(COMMIT_TIMEOUT_S)
             if self._offsets.is_empty():
                 self._hand_over(self._successor)
+            else:
+                # Nothing is polled meanwhile, and a rebalance may be what it waits for.
+                self._consumer.keep_alive()
+                time.sleep(COMMIT_AGAIN_S)
 
     def _hand_over(self, new: Steps) -> None:
         old, self._successor = self._steps, None

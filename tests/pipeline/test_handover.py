@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import worker
+from pipeline.alert import decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
@@ -289,6 +290,71 @@ def test_the_old_detector_goes_on_until_all_it_read_is_committed(
 
     assert setup.metric("pipeline_detector_loads_total", outcome="taken") == 1
     assert setup.metric("pipeline_readings_total") == len(STREAM)
+
+
+def test_a_rebalance_that_the_commit_waits_for_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(STREAM)
+    setup = Setup(broker, OLD.detector, loaded=OLD, max_records=100)
+    with monkeypatch.context() as refusing:
+        refused = TransportError("a rebalance is under way", retriable=True)
+        refusing.setattr(MemoryConsumer, "commit", raising(refused))
+        refusing.setattr(MemoryConsumer, "keep_alive", lambda self: refusing.undo())
+        setup.worker.run_once()
+        setup.watch.found = setup.steps_of(described(SAME_WINDOWS, "sha256:1"))
+        for _ in range(4):
+            setup.worker.run_once()
+
+        assert setup.metric("pipeline_detector_loads_total", outcome="taken") == 1
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_workers_that_change_detectors_one_by_one_leave_no_incident_behind(
+    seed: int,
+) -> None:
+    """Partitions move between workers of either detector, back and forth."""
+    chance = random.Random(seed)
+    broker = MemoryBroker(n_partitions=3)
+    broker.append(STREAM)
+
+    def started(loaded: LoadedDetector) -> Setup:
+        return Setup(
+            broker,
+            loaded.detector,
+            loaded=loaded,
+            max_records=chance.choice([7, 30]),
+            delivery=MemoryTransactions(broker, transactional_id=uuid4().hex),
+        )
+
+    successors = [described(d, f"sha256:{name}") for name, d in NEW.items()]
+    workers = [started(OLD), started(OLD)]
+    n_idle = 0
+    while n_idle < 5:
+        at = chance.randrange(len(workers))
+        action = chance.random()
+        if action < 0.06:
+            workers[at].watch.found = workers[at].steps_of(chance.choice(successors))
+        elif action < 0.1:
+            workers[at].consumer.close(0.0)
+            workers[at] = started(chance.choice(successors))
+        elif action < 0.13:
+            workers.pop(at).worker.close(1.0)
+            workers.append(started(chance.choice(successors)))
+        turns = [each.worker.run_once() for each in workers]
+        n_idle = 0 if any(turns) else n_idle + 1
+
+    states: dict[str, list[str]] = {}
+    for record in broker.records("alerts"):
+        alert = decode(record.value or b"")
+        states.setdefault(alert.incident_id, []).append(alert.state)
+    for of_one in states.values():
+        assert of_one[0] == "opened"
+        assert of_one.count("opened") == 1
+        assert "closed" not in of_one[:-1]
+    n_open = sum(of_one[-1] != "closed" for of_one in states.values())
+    assert n_open == sum(w.metric("pipeline_incidents_open") or 0 for w in workers)
 
 
 def test_what_scores_said_before_the_hand_over_opens_nothing_after_it() -> None:
