@@ -34,6 +34,10 @@ class WorkerMetrics(DetectorMetrics):
         def gauge(name: str, documentation: str, *labels: str) -> Gauge:
             return Gauge(name, documentation, labels, registry=registry)
 
+        self.records_read = counter(
+            "pipeline_records_read_total",
+            "Records read for the first time, readable or not; one may hold many readings.",
+        )
         self.readings = counter("pipeline_readings_total", "Readings decoded.")
         self.windows_scored = counter(
             "pipeline_windows_scored_total",

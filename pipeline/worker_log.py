@@ -127,6 +127,7 @@ class WorkerLog:
         metrics.unit_days_watched.inc(unit_days)
         n_opened = sum(event.state == "opened" for event in turn.events)
         self._budget.add(n_opened, unit_days, time.monotonic())
+        metrics.records_read.inc(len(turn.records.records))
         metrics.readings.inc(len(turn.taken.decoded))
         metrics.batch_readings.observe(len(turn.taken.decoded))
         for stretch in turn.stretches:

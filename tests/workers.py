@@ -71,6 +71,7 @@ class Setup:
         drift: DriftSettings | None = None,
         loaded: LoadedDetector | None = None,
         shadow: LoadedDetector | None = None,
+        max_ahead_s: float = END_OF_CALENDAR_S,
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
@@ -80,6 +81,7 @@ class Setup:
         self._unit_idle_s = unit_idle_s
         self._expected_topic = expected_topic
         self._max_note_bytes = max_note_bytes
+        self._decode = DecodeSettings(max_record_bytes=1_000_000, max_ahead_s=max_ahead_s)
         self.watch, self.shadow_watch = Given(), Given()
         steps = self.steps_of(loaded or described(detector))
         self.scorer = steps.scorer
@@ -107,7 +109,7 @@ class Setup:
             loaded,
             Scorer(loaded.detector, torch.device("cpu"), has_latents=True),
             IncidentRule(2, 3, 5),
-            DecodeSettings(max_record_bytes=1_000_000, max_ahead_s=END_OF_CALENDAR_S),
+            self._decode,
             self._max_units,
             self._unit_idle_s,
             "alerts",

@@ -14,10 +14,10 @@ GRAFANA_VARIABLES: Mapping[str, str] = {
 
 WORDS = frozenset(
     {
-        *("sum", "max", "min", "avg", "count", "group", "topk", "absent"),
+        *("sum", "max", "min", "avg", "count", "group", "topk", "absent", "clamp_min"),
         *("rate", "increase", "deriv", "changes", "max_over_time", "time"),
         *("histogram_quantile", "vector"),
-        *("by", "without", "on", "or", "and", "unless", "group_left"),
+        *("by", "without", "on", "or", "and", "unless", "group_left", "bool"),
     }
 )
 """Of the language, as far as it is used here."""

@@ -1,5 +1,6 @@
 """Dashboards say what they show, and hold together. Grafana itself is not at hand."""
 
+import re
 from typing import Any
 
 import pytest
@@ -84,6 +85,18 @@ def test_thresholds_begin_at_the_bottom_and_rise(panel: dict[str, Any]) -> None:
 
     assert values[0] is None
     assert values[1:] == sorted(values[1:])
+
+
+@pytest.mark.parametrize(
+    "query", [pytest.param(query, id=name) for name, query in queries()]
+)
+def test_every_rate_has_readings_of_its_own_where_prometheus_scrapes_once_a_minute(
+    query: dict[str, Any],
+) -> None:
+    # Grafana's interval is four scrapes at least.
+    ranges = re.findall(r"\[([^]]+)\]", query["expr"])
+
+    assert set(ranges) <= {"$__rate_interval", "5m", "1h", "1d", "7d"}
 
 
 @every_dashboard

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from pipeline.configure import documented
+from pipeline.configure import documented, read_settings
 from pipeline.settings import Settings
 from tests.deploy.files import (
     ALERTMANAGER,
@@ -90,9 +90,10 @@ def test_every_setting_exists() -> None:
 def test_every_command_of_ours_parses() -> None:
     lines = []
     for command in COMMANDS:
-        bare = re.sub(r"^(?:[A-Z_]+=\S+ )*", "", command.partition("#")[0]).strip()
+        bare = re.sub(r"^(?:[A-Z_]+=\S* )*", "", command.partition("#")[0]).strip()
         bare = re.sub(r"^docker compose run --rm worker ", "pipeline ", bare)
         bare = re.sub(r"^docker compose run --rm --entrypoint (\w+) trainer ", r"\1 ", bare)
+        bare = re.sub(r"^kubectl exec POD -- ", "", bare)
         if re.match(r"(pipeline|trainer) [a-z]", bare):
             lines.append(shlex.split(bare))
 
@@ -120,6 +121,32 @@ def test_every_command_for_compose_names_a_service() -> None:
             assert words[0] in verbs
             if words[0] != "ps":
                 assert set(words) & set(services()), command
+
+
+def test_a_backfill_sends_nothing_where_the_running_worker_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (recipe,) = re.findall(r"`((?:PIPELINE_\w+=\S* )+)pipeline run`", SECTIONS["backfill"])
+    monkeypatch.setenv("PIPELINE_DETECTOR", "detectors/current")
+    monkeypatch.setenv("PIPELINE_KAFKA__EXPECTED_TOPIC", "virtual")
+    running = read_settings(Settings, {}).kafka
+    for assignment in recipe.split():
+        name, _, value = assignment.partition("=")
+        monkeypatch.setenv(name, value)
+
+    backfill = read_settings(Settings, {}).kafka
+
+    assert backfill.readings_topic == running.readings_topic
+    assert backfill.group_id != running.group_id
+    assert not (
+        {backfill.alerts_topic, backfill.dead_letters_topic, backfill.expected_topic}
+        & {running.alerts_topic, running.dead_letters_topic, running.expected_topic}
+    )
+
+
+def test_the_lag_that_a_worker_that_hangs_leaves_behind_is_not_trusted() -> None:
+    for section in ("pipelinenoreadings", "pipelinelaggrowing", "pipelinepartitionsunread"):
+        assert "`kafka-consumer-groups --describe`" in SECTIONS[section]
 
 
 def test_every_event_of_the_log_that_it_names_is_logged() -> None:

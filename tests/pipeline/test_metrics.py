@@ -26,6 +26,7 @@ class Moved(NamedTuple):
 def used(metrics: WorkerMetrics) -> None:
     """Use every metric once."""
     for counter in (
+        metrics.records_read,
         metrics.readings,
         metrics.windows_scored.labels("cpu"),
         metrics.records_rejected.labels("not_json"),
@@ -67,6 +68,7 @@ def used(metrics: WorkerMetrics) -> None:
 @pytest.mark.parametrize(
     "series",
     [
+        "pipeline_records_read_total 1.0",
         "pipeline_readings_total 1.0",
         'pipeline_windows_scored_total{device="cpu"} 1.0',
         'pipeline_records_rejected_total{reason="not_json"} 1.0',

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -233,6 +234,7 @@ def test_after_a_restart_nothing_is_told_of_what_was_committed(detector: Detecto
     assert len(broker.records("alerts")) == n_alerts
     assert len(broker.records("readings.dead")) == n_dead
     assert again.metric("pipeline_readings_total") == 0
+    assert again.metric("pipeline_records_read_total") == 0
     n_replayed = again.metric("pipeline_readings_replayed_total") or 0
     assert 0 < n_replayed < len(STREAM)
     assert again.metric("pipeline_unit_days_watched_total") == 0
@@ -309,6 +311,31 @@ def test_what_was_late_opens_no_incident_when_it_is_read_again(detector: Detecto
 
     assert second.metric("pipeline_readings_replayed_total") == len(stream) - 30
     assert second.alerts() == []
+
+
+def test_what_a_clock_made_late_is_scored_again_after_a_restart_with_a_lower_limit(
+    detector: Detector,
+) -> None:
+    sent = [
+        replace(message, timestamp_ms=int(1e12) + 1_000 * i)
+        for i, message in enumerate(messages("pump", builders.sensor_series(N_READINGS)))
+    ]
+    ahead = replace(sent[40], value=builders.reading_json("pump", 1e9 + 86_400, {}))
+    broker = MemoryBroker(n_partitions=1)
+    broker.append([*sent[:40], ahead, *sent[40:120]])
+    first = Setup(broker, detector, max_ahead_s=366 * 86_400.0)
+    first.read_all()
+    assert first.metric("pipeline_readings_late_total") == 80
+    first.consumer.close(0.0)
+
+    second = Setup(broker, detector, max_ahead_s=300.0)
+    broker.append(sent[120:])
+    second.read_all()
+
+    assert second.metric("pipeline_readings_late_total") == 0
+    scored = second.metric("pipeline_windows_scored_total", device="cpu")
+    assert scored == N_READINGS - 120
+    assert broker.records("readings.dead") == []
 
 
 def test_an_open_incident_that_nobody_would_know_of_is_counted(detector: Detector) -> None:

@@ -167,6 +167,20 @@ def test_a_unit_too_many_is_refused_and_counted_while_known_ones_go_on(
     assert setup.metric("pipeline_units") == 1
 
 
+def test_records_are_counted_whether_they_hold_many_readings_or_none(
+    broker: MemoryBroker, detector: Detector
+) -> None:
+    one, *others = messages("pump-7", builders.sensor_series(20))
+    array = b"[" + b",".join(other.value or b"" for other in others) + b"]"
+    broker.append([one, replace(one, value=array), replace(one, value=b"garbage")])
+
+    setup = Setup(broker, detector)
+    setup.read_all()
+
+    assert setup.metric("pipeline_records_read_total") == 3
+    assert setup.metric("pipeline_readings_total") == 20
+
+
 def test_late_readings_are_counted_and_score_nothing(
     broker: MemoryBroker, detector: Detector
 ) -> None:
