@@ -4,9 +4,10 @@ It may say no where a cleverer look would say yes; it never says yes where the a
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from jsonschema import Draft202012Validator
 
 Schema = Mapping[str, Any]
 
@@ -38,7 +39,8 @@ def breaches(ours: Schema, theirs: Schema, fields_may_be_added: bool) -> list[st
     Args:
         ours: what documents are made by.
         theirs: what they are then held against.
-        fields_may_be_added: fields that `theirs` does not name do not matter.
+        fields_may_be_added: fields that `theirs` does not name do not matter, so long as
+            `ours` may leave them out.
     """
     return list(_Comparison(ours, theirs, fields_may_be_added).of(ours, theirs, "$"))
 
@@ -67,8 +69,8 @@ class _Comparison:
         if "items" in theirs:
             yield from self.of(ours.get("items", {}), theirs["items"], f"{at}[]")
         for keyword in theirs.keys() - LOOKED_AT - NOT_ASSERTED:
-            if ours.get(keyword) != theirs[keyword] and not _all_match(
-                ours, keyword, theirs[keyword]
+            if ours.get(keyword) != theirs[keyword] and not (
+                keyword == "pattern" and _all_keep(ours, keyword, theirs[keyword])
             ):
                 yield f"{at}: {keyword} is another"
 
@@ -82,18 +84,22 @@ class _Comparison:
                 yield f"{at}: may be anything, not only {sorted(allowed)}"
             elif not chosen <= allowed:
                 yield f"{at}: may be {sorted(chosen - allowed)} as well"
-        if _choices(ours) is not None:
-            return
-        for keyword in theirs.keys() & set(AT_LEAST):
-            if ours.get(keyword, float("-inf")) < theirs[keyword]:
-                yield f"{at}: {keyword} is less than {theirs[keyword]}"
-        for keyword in theirs.keys() & set(AT_MOST):
-            if ours.get(keyword, float("inf")) > theirs[keyword]:
-                yield f"{at}: {keyword} is more than {theirs[keyword]}"
+        for keyword in theirs.keys() & {*AT_LEAST, *AT_MOST}:
+            bound = theirs[keyword]
+            if _choices(ours) is not None:
+                if not _all_keep(ours, keyword, bound):
+                    yield f"{at}: a choice is beyond {keyword} {bound}"
+            elif keyword in AT_LEAST and ours.get(keyword, float("-inf")) < bound:
+                yield f"{at}: {keyword} is less than {bound}"
+            elif keyword in AT_MOST and ours.get(keyword, float("inf")) > bound:
+                yield f"{at}: {keyword} is more than {bound}"
 
     def _fields(self, ours: Schema, theirs: Schema, at: str) -> Iterator[str]:
         for name in set(theirs.get("required", ())) - set(ours.get("required", ())):
             yield f"{at}.{name}: may be absent"
+        if self._fields_may_be_added:
+            for name in set(ours.get("required", ())) - set(theirs.get("required", ())):
+                yield f"{at}.{name}: may no longer be absent"
         named = ours.get("properties", {})
         others = ours.get("additionalProperties", True)
         for name, field in theirs.get("properties", {}).items():
@@ -146,9 +152,10 @@ def _types(schema: Schema) -> set[str]:
     return named | ({"integer"} if "number" in named else set())
 
 
-def _all_match(ours: Schema, keyword: str, pattern: str) -> bool:
-    """Whether all values that are named match their pattern."""
+def _all_keep(ours: Schema, keyword: str, value: Any) -> bool:
+    """Whether values are named, and `{keyword: value}` allows each of them."""
     choices = _choices(ours)
-    if keyword != "pattern" or choices is None:
-        return False
-    return all(re.search(pattern, json.loads(choice)) for choice in choices)
+    validator = Draft202012Validator({keyword: value})
+    return choices is not None and all(
+        validator.is_valid(json.loads(choice)) for choice in choices
+    )

@@ -1,8 +1,8 @@
 """Released contracts are kept: `tests/contracts` holds their schemas as they were released.
 
 Alerts are read by others: whatever is made now fits every released schema of its major
-version, but for fields that these do not know. Readings and verdicts are written by others:
-whatever fits a released schema fits the present one.
+version, but for fields that these do not know and that may be absent. Readings and verdicts
+are written by others: whatever fits a released schema fits the present one.
 """
 
 import copy
@@ -86,6 +86,11 @@ Change = Callable[[Json], object]
 ALERT_BREACHES: dict[str, Change] = {
     "a field is no longer sent": lambda s: s["required"].remove("severity"),
     "or of a part": lambda s: at(s, "properties", "source")["required"].remove("topic"),
+    "a field that is not always sent is": lambda s: s["required"].append("embedding"),
+    "or one that is added": lambda s: s["required"].append("site"),
+    "or of a part that is added": lambda s: at(s, "properties", "sensors", "items")[
+        "required"
+    ].append("unit"),
     "a type is another": lambda s: at(s, "properties", "score").update(type="string"),
     "or one more": lambda s: at(s, "properties", "score").update(type=["number", "null"]),
     "a choice is added": lambda s: at(s, "properties", "state")["enum"].append("paused"),
@@ -95,6 +100,15 @@ ALERT_BREACHES: dict[str, Change] = {
     "a pattern is gone": lambda s: at(s, "properties", "incident_id").pop("pattern"),
     "a pattern is another": lambda s: at(s, "$defs", "time").update(pattern="^[0-9]+$"),
     "a length is more": lambda s: at(s, "properties", "unit").update(maxLength=512),
+    "a choice is below a bound": lambda s: s["properties"].update(score={"enum": [-1, 1]}),
+    "a choice is above one": lambda s: at(
+        s, "properties", "sensors", "items", "properties"
+    ).update(contribution={"const": 2}),
+    "a choice is too long": lambda s: s["properties"].update(unit={"const": "u" * 257}),
+    "a choice is too short": lambda s: s["properties"].update(unit={"enum": ["u", ""]}),
+    "a choice is of another pattern": lambda s: at(
+        s, "properties", "detector", "properties"
+    ).update(digest={"const": "sha1:0"}),
     "a list may be empty": lambda s: at(s, "properties", "sensors").pop("minItems"),
     "a name is another": lambda s: s["properties"].update(
         embedding={"type": "string"}, latent=s["properties"]["embedding"]
@@ -110,8 +124,10 @@ ALERT_BREACHES: dict[str, Change] = {
 ALERT_CHANGES: dict[str, Change] = {
     "a field is added": lambda s: s["properties"].update(site={"type": "string"}),
     "to a part": lambda s: at(s, "properties", "source", "properties").update(lag={}),
-    "and is always there": lambda s: s["required"].append("embedding"),
     "a choice is no longer made": lambda s: at(s, "properties", "state")["enum"].pop(),
+    "all choices are within the bounds": lambda s: s["properties"].update(
+        unit={"enum": ["pump-1", "u" * 256]}, score={"enum": [0, 1.5]}
+    ),
     "a bound is closer": lambda s: at(s, "properties", "score").update(maximum=100),
     "a text is better": lambda s: s.update(title="An alert", description="..."),
     "nothing is null any more": lambda s: at(s, "properties", "closed_at")["anyOf"].pop(),
