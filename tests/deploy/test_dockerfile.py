@@ -24,11 +24,11 @@ def test_both_stages_use_one_pinned_python() -> None:
     first, last = (stage[0].rest.split()[0] for stage in dockerfile_stages())
 
     assert first == last
-    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", last)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", last)
 
 
 def test_that_python_is_one_the_package_supports() -> None:
-    version = re.match(r"python:3\.(\d+)-", dockerfile_stages()[-1][0].rest)
+    version = re.match(r"python:3\.(\d+)\.", dockerfile_stages()[-1][0].rest)
 
     assert version
     assert int(version[1]) >= 11
