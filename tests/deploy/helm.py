@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from tests.deploy import awkward
 from tests.deploy.files import ROOT
 
 Values: TypeAlias = Mapping[str, Any]
@@ -88,6 +89,8 @@ VALUE_SETS: dict[str, Values] = {
         "settings": {},
         "replicas": 0,
     },
+    "awkward": merged(SASL, MONITORING, awkward.WORKER),
+    "awkward with keda": awkward.SCALED,
     "everything on": merged(
         SASL,
         MUTUAL_TLS,
@@ -142,11 +145,20 @@ def run(name: str, *arguments: str, text: str = "") -> subprocess.CompletedProce
     )
 
 
-def template(values: Values, chart: Path = CHART) -> subprocess.CompletedProcess[str]:
+def template(
+    values: Values, chart: Path = CHART, release: str = "line-1", namespace: str = "plant"
+) -> subprocess.CompletedProcess[str]:
     """What `helm template` says to `values`, on top of those that must be set."""
     text = json.dumps(merged(MINIMAL, values))
-    options = ("--values", "-", "--kube-version", NEWEST, "--namespace", "plant")
-    return run("helm", "template", "line-1", str(chart), *options, text=text)
+    options = ("--values", "-", "--kube-version", NEWEST, "--namespace", namespace)
+    return run("helm", "template", release, str(chart), *options, text=text)
+
+
+def packed(folder: Path) -> Path:
+    """The chart as one file, into which links are followed."""
+    done = run("helm", "package", str(CHART), "--destination", str(folder))
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.tgz"))
 
 
 @cache

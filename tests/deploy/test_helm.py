@@ -2,9 +2,7 @@
 
 import json
 import re
-import tarfile
 import tomllib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,47 +22,17 @@ from tests.deploy.helm import (
     manifests,
     merged,
     one,
+    packed,
     rendered,
     run,
     template,
 )
-from tests.deploy.test_names import PROGRAMS
+from tests.deploy.kubernetes import kubeconform
 
 RUNBOOK = MONITORING["runbook"]
 README = ROOT / "README.md"
-OURS = Path(__file__).parent / "schemas"
-DEFINITIONS = "_definitions.json"
 
 every_set = pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS)
-
-
-@pytest.fixture(scope="session")
-def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By version, a folder of Kubernetes' own schemas of all that the chart makes."""
-    names = {kind.lower() for values in VALUE_SETS.values() for kind in kinds(values)}
-    packed = files("kubernetes_validate") / "kubernetes-json-schema"
-    folders = {}
-    for version in (OLDEST, NEWEST):
-        folder = folders[version] = tmp_path_factory.mktemp(f"kubernetes-{version}-")
-        for file in (packed / f"v{version}.0-local-strict").iterdir():
-            if file.name.split("-")[0] in names or file.name == DEFINITIONS:
-                # By their own name they would look for each other on the internet.
-                schema = json.loads(file.read_text().replace("/api/", ""))
-                schema.pop("$id", None)
-                (folder / file.name).write_text(json.dumps(schema))
-    return folders
-
-
-def kubeconform(text: str, schemas: Path) -> list[str]:
-    """What is wrong with the manifests, one line each."""
-    places = (
-        schemas / "{{ .ResourceKind }}{{ .KindSuffix }}.json",
-        OURS / "{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json",
-    )
-    options = [option for place in places for option in ("-schema-location", str(place))]
-    done = run("kubeconform", "-strict", "-output", "json", *options, text=text)
-    report = json.loads(done.stdout)
-    return [f"{one['kind']} {one['name']}: {one['msg']}" for one in report["resources"]]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -139,15 +107,29 @@ def test_detectors_outlive_the_release() -> None:
 
 
 def test_names_of_a_long_release_still_fit() -> None:
-    options = ("--values", "-", "--kube-version", NEWEST)
-    text = json.dumps(merged(MINIMAL, VALUE_SETS["everything on"]))
-
-    done = run("helm", "template", "r" * 53, str(CHART), *options, text=text)
+    done = template(VALUE_SETS["everything on"], release="r" * 53)
 
     for manifest in filter(None, yaml.safe_load_all(done.stdout)):
         # A CronJob's is lower, for the names of its Jobs.
         limit = 52 if manifest["kind"] == "CronJob" else 63
         assert len(manifest["metadata"]["name"]) <= limit
+
+
+@pytest.mark.parametrize("release", ["123", "on", "1e3", "0x1f", "2026-11-28"])
+@pytest.mark.parametrize("name", ["everything on", "awkward"])
+def test_a_release_may_be_called_like_a_number(
+    kubernetes: dict[str, Path], name: str, release: str
+) -> None:
+    done = template(VALUE_SETS[name], release=release)
+
+    assert kubeconform(done.stdout, kubernetes[NEWEST]) == []
+
+
+def test_no_number_is_written_with_an_exponent() -> None:
+    whole = "".join(rendered(VALUE_SETS[name]) for name in ("awkward", "awkward with keda"))
+
+    assert "1000000" in whole
+    assert not re.findall(r".*: \d\.?\d*e\+?\d+$", whole, re.M)
 
 
 def test_every_value_is_in_the_schema_and_in_no_schema_is_another() -> None:
@@ -179,6 +161,20 @@ def test_every_dashboard_is_a_config_map_that_grafana_finds() -> None:
     assert "/public/deploy" not in "".join(shown.values())
 
 
+def test_dashboards_may_be_without_the_label() -> None:
+    for labels in ({"grafana_dashboard": None}, {"grafana_dashboard": None, "a": "b"}):
+        done = template(merged(MONITORING, {"dashboards": {"labels": labels}}))
+        shown = [
+            one["metadata"]["labels"]
+            for one in yaml.safe_load_all(done.stdout)
+            if one and one["kind"] == "ConfigMap"
+        ]
+
+        assert len(shown) == len(list((GRAFANA / "dashboards").glob("*.json")))
+        assert all("grafana_dashboard" not in one for one in shown)
+        assert all(("a" in one) == ("a" in labels) for one in shown)
+
+
 def test_the_alert_rules_are_prometheus_own_with_links_to_a_runbook() -> None:
     rules = one("PrometheusRule", MONITORING)["spec"]
     text = (PROMETHEUS.parent / "rules.yml").read_text()
@@ -186,6 +182,21 @@ def test_the_alert_rules_are_prometheus_own_with_links_to_a_runbook() -> None:
 
     (link,) = links
     assert rules == yaml.safe_load(text.replace(link, RUNBOOK))
+
+
+def job(namespace: str) -> str:
+    """The job under which a release in that namespace is scraped."""
+    done = template(MONITORING, namespace=namespace)
+    monitors = [
+        one
+        for one in yaml.safe_load_all(done.stdout)
+        if one and one["kind"] == "ServiceMonitor"
+    ]
+    ((endpoint,),) = (monitor["spec"]["endpoints"] for monitor in monitors)
+    (relabeling,) = endpoint["relabelings"]
+    assert relabeling.keys() == {"targetLabel", "replacement"}
+    assert relabeling["targetLabel"] == "job"
+    return str(relabeling["replacement"])
 
 
 def test_workers_are_scraped_as_a_job_that_the_alert_rules_select() -> None:
@@ -196,8 +207,27 @@ def test_workers_are_scraped_as_a_job_that_the_alert_rules_select() -> None:
 
     assert selected
     assert labels.items() <= service["labels"].items()
-    # The operator's name for a job, unless told otherwise, is the Service's.
-    assert all(re.fullmatch(one, service["name"]) for one in selected)
+    # Without a ServiceMonitor of ours the job is, as a rule, the Service's name.
+    for name in (job("plant"), service["name"]):
+        assert all(re.fullmatch(one, name) for one in selected)
+
+
+def test_releases_of_one_name_in_two_namespaces_are_two_jobs() -> None:
+    assert job("plant") == "plant/line-1-worker"
+    assert job("office") == "office/line-1-worker"
+
+
+def test_a_scrape_is_as_frequent_as_the_alert_rules_need() -> None:
+    rules = json.dumps(one("PrometheusRule", MONITORING)["spec"])
+    minutes = min(int(one) for one in re.findall(r"\[(\d+)m\]", rules))
+
+    # A rate takes two scrapes, one of which may fail.
+    assert minutes >= 3
+    for interval in ("1s", "15s", "60s", "1m"):
+        assert template({"serviceMonitor": {"interval": interval}}).returncode == 0
+    for interval in ("61s", "100s", "2m", "10m", "0s", "1h"):
+        refused = template({"serviceMonitor": {"interval": interval}})
+        assert "/serviceMonitor/interval" in refused.stderr
 
 
 def test_the_readme_names_values_that_there_are() -> None:
@@ -211,41 +241,3 @@ def test_the_readme_names_values_that_there_are() -> None:
         for part in name.split("."):
             assert part in values, name
             values = values[part]
-
-
-def test_the_notes_name_what_is_there_and_commands_that_exist(tmp_path: Path) -> None:
-    values = merged(VALUE_SETS["everything on"], {"staticMembership": False})
-    notes = notes_of(values, tmp_path)
-    names = {
-        f"{one['kind']}/{one['metadata']['name']}".lower() for one in manifests(values)
-    }
-
-    named = set(re.findall(r"((?:deployment|cronjob|job)/[\w-]+)", notes))
-    commands = re.findall(r"-- (pipeline|trainer) ([\w-]+)", notes)
-
-    assert named - {"job/line-1-retrain-now"} <= names
-    assert commands
-    for program, command in commands:
-        assert command in vars(PROGRAMS[program])["commands"]
-
-
-def packed(folder: Path) -> Path:
-    """The chart as one file, into which links are followed."""
-    done = run("helm", "package", str(CHART), "--destination", str(folder))
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.tgz"))
-
-
-def notes_of(values: Values, folder: Path) -> str:
-    """What is shown after an install, which `helm template` leaves out."""
-    with tarfile.open(packed(folder)) as archive:
-        archive.extractall(folder, filter="data")
-    chart = folder / "sensor-anomaly-pipeline"
-    (chart / "templates" / "shown.yaml").write_text(
-        'notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}\n'
-    )
-    done = template(values, chart)
-    shown = next(
-        filter(lambda one: one and "notes" in one, yaml.safe_load_all(done.stdout))
-    )
-    return str(shown["notes"])

@@ -201,6 +201,15 @@ def test_a_promotion_is_run_once_for_what_it_promotes() -> None:
     assert name(first) != name(merged(first, {"image": {"tag": "0.2.0"}}))
 
 
+def test_a_promotion_waits_for_its_volume_and_tries_more_than_once() -> None:
+    spec = one("Job", {"promote": "detector-1"})["spec"]
+
+    assert spec["activeDeadlineSeconds"] == 3600
+    assert spec["backoffLimit"] == 3
+    # Gone by itself, it would be run again at the next upgrade, whatever is in use by then.
+    assert "ttlSecondsAfterFinished" not in spec
+
+
 def waiting(registry: Path) -> subprocess.Popen[str]:
     """What runs before a worker, looking at a folder of ours, and more often."""
     (first,) = worker({})["spec"]["template"]["spec"]["initContainers"]

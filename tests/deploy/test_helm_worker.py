@@ -220,13 +220,31 @@ def test_it_can_write_to_nothing_but_tmp(values: Values) -> None:
     assert writable == ["/tmp"]
 
 
-def test_what_it_may_remember_of_units_leaves_room_for_the_rest() -> None:
-    state_bytes = int(environment(worker({}))["PIPELINE_MAX_STATE_BYTES"])
-    limit = container(worker({}))["resources"]["limits"]["memory"]
+@pytest.mark.parametrize(
+    ("values", "gibibytes"),
+    [
+        ({}, 2),
+        ({"shadow": "detector-1"}, 3),
+        ({"processes": 2}, 3),
+        ({"processes": 2, "shadow": "detector-1"}, 5),
+    ],
+)
+def test_what_it_may_remember_of_units_leaves_room_for_every_detector(
+    values: Values, gibibytes: int
+) -> None:
+    state_bytes = int(environment(worker(values))["PIPELINE_MAX_STATE_BYTES"])
+    limit = container(worker(values))["resources"]["limits"]["memory"]
+    n_detectors = values.get("processes", 1) * (2 if "shadow" in values else 1)
 
     # Torch and all else takes up to two thirds of a GiB.
-    assert limit == "2Gi"
-    assert state_bytes + 2 * 2**30 / 3 < 2 * 2**30
+    assert limit == f"{gibibytes}Gi"
+    assert state_bytes + n_detectors * 2 * 2**30 / 3 < gibibytes * 2**30
+
+
+def test_a_memory_limit_of_ones_own_is_kept() -> None:
+    values = {"resources": {"limits": {"memory": "7Gi"}}, "shadow": "detector-1"}
+
+    assert container(worker(values))["resources"]["limits"] == {"memory": "7Gi"}
 
 
 def test_only_metrics_come_in_and_only_kafka_and_names_are_asked_for() -> None:

@@ -5,7 +5,7 @@
 
 {{- define "pipeline.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "pipeline.labels" -}}
@@ -51,7 +51,7 @@ capabilities: {drop: [ALL]}
 
 {{/* What all our pods have in common. Takes `root` and `gpu`. */}}
 {{- define "pipeline.pod" -}}
-serviceAccountName: {{ include "pipeline.serviceAccount" .root }}
+serviceAccountName: {{ include "pipeline.serviceAccount" .root | quote }}
 automountServiceAccountToken: false
 # A variable for each Service, such as PIPELINE_..., would be taken for a setting.
 enableServiceLinks: false
@@ -59,14 +59,14 @@ securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- if and .gpu .root.Values.gpu.runtimeClassName }}
-runtimeClassName: {{ .root.Values.gpu.runtimeClassName }}
+runtimeClassName: {{ .root.Values.gpu.runtimeClassName | quote }}
 {{- end }}
 {{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -79,14 +79,24 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* Takes `resources`, `root` and `gpu`. */}}
+{{/* Takes `resources`, `root`, `gpu`, and `memory`: the limit where that is left empty. */}}
 {{- define "pipeline.resources" -}}
-{{- $resources := deepCopy .resources -}}
+{{- $resources := deepCopy (.resources | default dict) -}}
+{{- $limits := $resources.limits | default dict -}}
+{{- if and (hasKey $limits "memory") (not $limits.memory) -}}
+{{- $_ := set $limits "memory" .memory -}}
+{{- end -}}
 {{- if .gpu -}}
-{{- $limits := set (deepCopy ($resources.limits | default dict)) .root.Values.gpu.resource .root.Values.gpu.count -}}
+{{- $_ := set $limits .root.Values.gpu.resource (int64 .root.Values.gpu.count) -}}
 {{- $_ := set $resources "limits" $limits -}}
 {{- end -}}
 {{- toYaml $resources -}}
+{{- end -}}
+
+{{/* 1 GiB for what is remembered of units, and 1 for each detector in each process. */}}
+{{- define "pipeline.workerMemory" -}}
+{{- $detectors := empty .Values.shadow | ternary 1 2 -}}
+{{- add 1 (mul $detectors .Values.processes) -}}Gi
 {{- end -}}
 
 {{/* A map of settings as variables. A whole number is a float here, and large ones would be
@@ -154,14 +164,14 @@ PIPELINE_SHADOW: /detectors/{{ .Values.shadow }}
 {{- $kafka := .Values.kafka -}}
 {{- if $kafka.sasl.existingSecret }}
 - secret:
-    name: {{ $kafka.sasl.existingSecret }}
+    name: {{ $kafka.sasl.existingSecret | quote }}
     items:
       - {key: {{ $kafka.sasl.usernameKey | quote }}, path: PIPELINE_KAFKA__SASL__USERNAME}
       - {key: {{ $kafka.sasl.passwordKey | quote }}, path: PIPELINE_KAFKA__SASL__PASSWORD}
 {{- end }}
 {{- if and $kafka.tls.existingSecret $kafka.tls.keyPasswordKey }}
 - secret:
-    name: {{ $kafka.tls.existingSecret }}
+    name: {{ $kafka.tls.existingSecret | quote }}
     items:
       - {key: {{ $kafka.tls.keyPasswordKey | quote }}, path: PIPELINE_KAFKA__TLS__KEY_PASSWORD}
 {{- end }}
@@ -182,13 +192,13 @@ PIPELINE_SHADOW: /detectors/{{ .Values.shadow }}
 {{- $kafka := $values.kafka -}}
 {{- $most := int (include "pipeline.maxReplicas" .) -}}
 {{- if lt $most 1 -}}
-{{- fail (printf "processes: expected at most kafka.partitions (%v), got %v; a process without a partition is never ready" $kafka.partitions $values.processes) -}}
+{{- fail (printf "processes: expected at most kafka.partitions (%v), got %v; a process without a partition is never ready" (int64 $kafka.partitions) (int64 $values.processes)) -}}
 {{- end -}}
 {{- if and (not $values.keda.enabled) (gt (int $values.replicas) $most) -}}
-{{- fail (printf "replicas: expected at most %d, kafka.partitions (%v) by processes (%v), got %v; a worker without a partition is never ready" $most $kafka.partitions $values.processes $values.replicas) -}}
+{{- fail (printf "replicas: expected at most %d, kafka.partitions (%v) by processes (%v), got %v; a worker without a partition is never ready" $most (int64 $kafka.partitions) (int64 $values.processes) (int64 $values.replicas)) -}}
 {{- end -}}
 {{- if and $values.keda.enabled (gt (int $values.keda.minReplicas) $most) -}}
-{{- fail (printf "keda.minReplicas: expected at most %d, kafka.partitions (%v) by processes (%v), got %v" $most $kafka.partitions $values.processes $values.keda.minReplicas) -}}
+{{- fail (printf "keda.minReplicas: expected at most %d, kafka.partitions (%v) by processes (%v), got %v" $most (int64 $kafka.partitions) (int64 $values.processes) (int64 $values.keda.minReplicas)) -}}
 {{- end -}}
 {{- $protocol := include "pipeline.protocol" . -}}
 {{- if and (hasPrefix "SASL" $protocol) (not $kafka.sasl.existingSecret) -}}
