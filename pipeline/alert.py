@@ -107,8 +107,9 @@ class AlertEncoder:
     def _alert(self, event: Event) -> Alert:
         return Alert(
             schema=SCHEMA,
-            incident_id=event.incident_id
-            or incident_id(self._detector.digest, event.unit, event.opened_at_s),
+            incident_id=incident_id(
+                event.opened_by or self._detector.digest, event.unit, event.opened_at_s
+            ),
             state=event.state,
             unit=event.unit,
             opened_at=iso_time(event.opened_at_s),

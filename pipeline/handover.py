@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.alert import incident_id
 from pipeline.incident import Explanation
 from pipeline.note import Incident
 from pipeline.records import FloatArray, IntArray, Partition
@@ -52,7 +51,7 @@ def hand_over(
     has_same_windows = _shape(new) == _shape(old)
     anew = unfinished if has_same_windows else ours
     stored = consumer.committed(anew, timeout_s)
-    carried = _carried(new, old, next_offsets)
+    carried = _carried(new, old)
     recovery.forget(anew)
     if has_same_windows:
         old.forget(anew)
@@ -75,9 +74,7 @@ def _continued(
     return replace(new, units=old.units, windows=old.windows, reach=old.reach)
 
 
-def _carried(
-    new: Steps, old: Steps, next_offsets: Mapping[Partition, int]
-) -> dict[Partition, list[Incident]]:
+def _carried(new: Steps, old: Steps) -> dict[Partition, list[Incident]]:
     """What is open in `old`, as `new` goes on with it, by partition."""
     old_column_of = {name: f for f, name in enumerate(old.loaded.detector.sensors)}
     names = new.loaded.detector.sensors
@@ -86,13 +83,11 @@ def _carried(
     carried: defaultdict[Partition, list[Incident]] = defaultdict(list)
     for row, incident in old.incidents.open_incidents().items():
         partition, unit = partitions[number_U[row]], old.units.names[row]
-        own_id = incident_id(old.loaded.digest, unit, incident.opened_at_s)
         moved = replace(
             incident,
             explanation=_moved(incident.explanation, column_F),
-            replay_from=next_offsets.get(partition, incident.replay_from),
             is_restored=True,
-            incident_id=incident.incident_id or own_id,
+            opened_by=incident.opened_by or old.loaded.digest,
         )
         carried[partition].append((unit, moved))
     return carried

@@ -59,7 +59,7 @@ class Event(NamedTuple):
     first_offset: int
     """Of the oldest reading of the window that caused this event."""
     last_offset: int
-    incident_id: str = ""
+    opened_by: str = ""
     """See `OpenIncident`."""
 
 
@@ -76,9 +76,9 @@ class OpenIncident:
     """The offset from which on its unit's readings bring it about again."""
     is_restored: bool = False
     """Opened by whoever had the partition before."""
-    incident_id: str = ""
-    """Of one that another detector opened, whose readings do not bring it about again.
-    Empty: made of detector, unit and `opened_at_s`."""
+    opened_by: str = ""
+    """The digest of the detector that opened it, where that is another one: then its
+    readings do not bring it about again."""
 
 
 class Decisions(NamedTuple):
@@ -280,7 +280,7 @@ class _Poll(NamedTuple):
             partition=self.readings.partitions[self.readings.partition_N[reading]],
             first_offset=int(self.windows.first_offset_B[b]),
             last_offset=int(self.readings.offset_N[reading]),
-            incident_id=incident.incident_id,
+            opened_by=incident.opened_by,
         )
 
 

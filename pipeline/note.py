@@ -4,25 +4,40 @@ must know to go on as if nothing had happened."""
 import base64
 import hashlib
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from pipeline.alert import incident_id
 from pipeline.incident import Explanation, OpenIncident
 
 VERSION = 3
 MAX_TEXT_BYTES = 64 * 2**10
-MARK_BYTES = 4
-ID_BYTES = 16
+MARK_BYTES = 6
 MAX_UNPACKED_BYTES = 2**20
 """Of a note that is read: whoever may commit for the group may write one."""
 
 
 Incident = tuple[str, OpenIncident]
 """The unit, and what is open there."""
+
+
+class LeftOut(NamedTuple):
+    """An incident for which a note has no room, beside the `mark` that names it."""
+
+    peak_score: float
+    """As exact as 16 bits hold it."""
+    opened_by: str
+    """See `OpenIncident`."""
+
+
+NOTHING: Mapping[bytes, LeftOut] = MappingProxyType({})
+_LEFT_OUT = np.dtype([("mark", "u1", MARK_BYTES), ("peak", "<f2")])
+LARGEST_PEAK = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +51,18 @@ class Note:
     incidents: Sequence[Incident]
     """Those that are open, with their units. Others that are open the readings from
     `replay_from` on bring about again."""
-    reopened: frozenset[int] | None = frozenset()
-    """The `mark` of each of the others; None if they are too many. What else is brought
-    about is not open: it comes of reading units from where less is known of them."""
+    left_out: Mapping[bytes, LeftOut] | None = field(default_factory=lambda: NOTHING)
+    """The others, by `mark`; None if they are too many. What else is brought about is not
+    open: it comes of reading units from where less is known of them."""
     scores_from: int = 0
     """Scores, and the counts of them, look no further back than to this offset, where
     another detector's ended. Windows do."""
 
 
-def mark(unit: str, opened_at_s: float) -> int:
-    """An incident in 32 bits."""
-    digest = hashlib.blake2b(f"{opened_at_s!r} {unit}".encode(), digest_size=MARK_BYTES)
-    return int.from_bytes(digest.digest(), "little")
+def mark(unit: str, opened_at_s: float) -> bytes:
+    """An incident in 48 bits: a unit, and the reading that opened it."""
+    name = f"{opened_at_s!r} {unit}".encode()
+    return hashlib.blake2b(name, digest_size=MARK_BYTES).digest()
 
 
 class _Incident(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -61,14 +76,15 @@ class _Incident(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     then a row of three float32 each. See `Explanation`."""
     latent: bytes = b""
     """Its latent vector, float16, where alerts hold it."""
-    id: bytes = b""
-    """See `OpenIncident.incident_id`."""
+    opener: int = 0
+    """Which of the note's `openers`."""
 
 
 class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     version: int
     writer: bytes
-    detector: str
+    openers: list[str]
+    """Digests of detectors: of the writer's, then of those before it."""
     next_offset: int
     replay_from: int
     n_readings: int
@@ -76,8 +92,8 @@ class _Note(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     sensors: list[str]
     """Those that incidents name."""
     incidents: list[_Incident]
-    reopened: bytes | None
-    """Of each `MARK_BYTES`."""
+    left_out: list[tuple[int, bytes]] | None
+    """By opener, of each its mark and its peak as a float16."""
 
 
 class NoteCodec:
@@ -126,13 +142,16 @@ class NoteCodec:
             while n_kept >= 0:
                 left_out = incidents[n_kept:]
                 begin = min([note.replay_from, *(each.replay_from for _, each in left_out)])
-                marks = frozenset(mark(unit, each.opened_at_s) for unit, each in left_out)
+                named = {
+                    mark(unit, each.opened_at_s): LeftOut(each.peak_score, each.opened_by)
+                    for unit, each in left_out
+                }
                 text = self._text(
                     replace(
                         note,
                         incidents=incidents[:n_kept],
                         replay_from=max(floor, begin),
-                        reopened=marks if has_marks else None,
+                        left_out=named if has_marks else None,
                     )
                 )
                 if len(text) <= self._max_bytes:
@@ -159,9 +178,7 @@ class NoteCodec:
             incidents = [
                 (each.unit, self._restored(each, found)) for each in found.incidents
             ]
-            reopened = None
-            if found.reopened is not None:
-                reopened = frozenset(np.frombuffer(found.reopened, "<u4").tolist())
+            left_out = self._left_out(found)
         except (ValueError, OverflowError, OSError, zlib.error, msgspec.MsgspecError):
             return None
         if not 0 <= found.replay_from <= found.next_offset or found.n_readings < 1:
@@ -171,37 +188,49 @@ class NoteCodec:
                 found.next_offset,
                 found.replay_from,
                 incidents,
-                reopened,
+                left_out,
                 found.scores_from,
             )
         # By guess where it needs more: nothing says where that many begin.
         n_times = max(1, -(-self._n_readings // found.n_readings))
         n_back = n_times * (found.next_offset - found.replay_from)
         begin = max(0, found.next_offset - n_back)
-        return Note(found.next_offset, begin, incidents, frozenset(), found.next_offset)
+        # What another detector opened is found by its mark, not brought about again.
+        return Note(
+            found.next_offset, begin, incidents, left_out or NOTHING, found.next_offset
+        )
 
     def _text(self, note: Note) -> str:
-        marks = note.reopened
-        place_of: dict[int, int] = {}
-        incidents = [self._packed(u, incident, place_of) for u, incident in note.incidents]
+        openers, place_of = {"": 0}, dict[int, int]()
+        incidents = [
+            self._packed(unit, incident, place_of, openers)
+            for unit, incident in note.incidents
+        ]
+        left_out = None
+        if note.left_out is not None:
+            left_out = _packed_marks(note.left_out, openers)
         packed = msgspec.msgpack.encode(
             _Note(
                 VERSION,
                 self._writer,
-                self._digest,
+                [self._digest, *list(openers)[1:]],
                 note.next_offset,
                 note.replay_from,
                 self._n_readings,
                 note.scores_from,
                 [self._sensors[column] for column in place_of],
                 incidents,
-                None if marks is None else np.array(sorted(marks), "<u4").tobytes(),
+                left_out,
             )
         )
         return base64.b85encode(zlib.compress(packed)).decode("ascii")
 
     def _packed(
-        self, unit: str, incident: OpenIncident, place_of: dict[int, int]
+        self,
+        unit: str,
+        incident: OpenIncident,
+        place_of: dict[int, int],
+        openers: dict[str, int],
     ) -> _Incident:
         why = incident.explanation
         largest = np.argsort(-why.contribution_F, kind="stable")[: self._max_sensors]
@@ -215,7 +244,7 @@ class NoteCodec:
             incident.replay_from,
             np.array(places, "<u2").tobytes() + why_F3[largest].astype("<f4").tobytes(),
             why.latent_L.astype("<f2").tobytes(),
-            bytes.fromhex(incident.incident_id),
+            openers.setdefault(incident.opened_by, len(openers)),
         )
 
     def _restored(self, packed: _Incident, note: _Note) -> OpenIncident:
@@ -223,8 +252,8 @@ class NoteCodec:
         n_kept = len(packed.sensors) // 14
         place_K = np.frombuffer(packed.sensors, "<u2", n_kept)
         rows_K3 = np.frombuffer(packed.sensors, "<f4", offset=2 * n_kept).reshape(n_kept, 3)
-        if (place_K >= len(note.sensors)).any() or len(packed.id) not in (0, ID_BYTES):
-            raise ValueError("not as this codec writes it")
+        if (place_K >= len(note.sensors)).any():
+            raise ValueError("more sensors than the note names")
         named = {
             note.sensors[place]: tuple(row)
             for place, row in zip(place_K.tolist(), rows_K3.tolist(), strict=True)
@@ -233,20 +262,43 @@ class NoteCodec:
         if len(latent_L) != self._n_latent or not is_own:
             # Of a worker that was told otherwise: this incident goes without.
             latent_L = np.empty(0, dtype=np.float32)
-        known_id = packed.id.hex()
-        if not is_own:
-            known_id = known_id or incident_id(
-                note.detector, packed.unit, packed.opened_at_s
-            )
         return OpenIncident(
             opened_at_s=packed.opened_at_s,
             peak_score=packed.peak_score,
             told_score=packed.told_score,
             explanation=explained(named, self._column_of)._replace(latent_L=latent_L),
-            replay_from=packed.replay_from if is_own else note.next_offset,
+            replay_from=packed.replay_from,
             is_restored=True,
-            incident_id=known_id,
+            opened_by=self._opener(note, packed.opener),
         )
+
+    def _opener(self, note: _Note, number: int) -> str:
+        if not 0 <= number < len(note.openers):
+            raise ValueError("more openers than the note names")
+        is_own = number == 0 and note.writer == self._writer
+        return "" if is_own else note.openers[number]
+
+    def _left_out(self, note: _Note) -> dict[bytes, LeftOut] | None:
+        if note.left_out is None:
+            return None
+        found = {}
+        for opener, packed in note.left_out:
+            opened_by = self._opener(note, opener)
+            for each in np.frombuffer(packed, _LEFT_OUT):
+                found[each["mark"].tobytes()] = LeftOut(float(each["peak"]), opened_by)
+        return found
+
+
+def _packed_marks(
+    left_out: Mapping[bytes, LeftOut], openers: dict[str, int]
+) -> list[tuple[int, bytes]]:
+    marks: defaultdict[int, list[tuple[tuple[int, ...], float]]] = defaultdict(list)
+    for name, each in left_out.items():
+        opener = openers.setdefault(each.opened_by, len(openers))
+        marks[opener].append((tuple(name), min(each.peak_score, LARGEST_PEAK)))
+    return [
+        (opener, np.array(of_one, _LEFT_OUT).tobytes()) for opener, of_one in marks.items()
+    ]
 
 
 def explained(

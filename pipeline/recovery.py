@@ -17,8 +17,9 @@ from types import MappingProxyType
 import numpy as np
 import structlog
 
-from pipeline.note import Incident, Note, NoteCodec, mark
-from pipeline.records import NOWHERE, Partition, Record, Records, behind
+from pipeline.incident import Explanation, OpenIncident
+from pipeline.note import NOTHING, Incident, LeftOut, Note, NoteCodec, mark
+from pipeline.records import NOWHERE, Partition, Readings, Record, Records, behind
 from pipeline.steps import Steps
 from pipeline.transport.base import Committed, Consumer
 
@@ -39,7 +40,8 @@ class Recovery:
         self._end_of: dict[Partition, int] = {}
         self._to_restore: dict[Partition, Note] = {}
         self._begun: dict[Partition, tuple[int, int]] = {}
-        self._reopened: dict[Partition, frozenset[int] | None] = {}
+        self._left_out: dict[Partition, Mapping[bytes, LeftOut] | None] = {}
+        self._to_find: dict[Partition, dict[bytes, LeftOut]] = {}
         self._scores_from: dict[Partition, int] = {}
         self._to_cross: dict[Partition, int] = {}
         self._units_out_of_reach: dict[Partition, int] = {}
@@ -104,12 +106,15 @@ class Recovery:
                 self._to_restore[partition] = Note(end, end, incidents)
             return None
         if incidents is not None:
-            note = replace(note, incidents=incidents)
+            note = replace(note, incidents=incidents, left_out=NOTHING)
         begin = max(note.replay_from, end - self._max_records)
         self._begun[partition] = (begin, end)
         self._end_of[partition] = end
         self._to_restore[partition] = note
-        self._reopened[partition] = note.reopened
+        self._left_out[partition] = note.left_out
+        others = (note.left_out or NOTHING).items()
+        if to_find := {name: each for name, each in others if each.opened_by}:
+            self._to_find[partition] = to_find
         if begin < note.scores_from:
             self._scores_from[partition] = note.scores_from
             self._to_cross[partition] = note.scores_from
@@ -127,8 +132,8 @@ class Recovery:
         """Whether this incident is open, and not restored: what is read again opens it."""
         if partition in self._to_cross:
             return False
-        marks = self._reopened.get(partition)
-        return marks is None or mark(unit, opened_at_s) in marks
+        left_out = self._left_out.get(partition)
+        return left_out is None or mark(unit, opened_at_s) in left_out
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Give these up."""
@@ -138,12 +143,15 @@ class Recovery:
             self._begun.pop(partition, None)
             self._scores_from.pop(partition, None)
             self._to_cross.pop(partition, None)
+            self._to_find.pop(partition, None)
             self._units_out_of_reach.pop(partition, None)
             self._incidents_out_of_reach.pop(partition, None)
 
-    def restore(self, steps: Steps, records: Records) -> None:
-        """Have `steps` remember what they should before these records; no batch is in
-        hand."""
+    def restore(self, steps: Steps, records: Records, readings: Readings) -> None:
+        """Have `steps` remember what they should before these records, of which these are
+        the readings; no batch is in hand."""
+        if records.is_replay and self._to_find:
+            self._find(steps, readings)
         for partition, note in self._to_restore.items():
             for unit, incident in note.incidents:
                 row = steps.units.row(partition, unit)
@@ -153,6 +161,29 @@ class Recovery:
             if records.next_offsets[partition] > self._to_cross[partition]:
                 steps.forget_scores(steps.units.rows_of(partition))
                 del self._to_cross[partition]
+
+    def _find(self, steps: Steps, readings: Readings) -> None:
+        """Restore what another detector opened with one of these readings."""
+        wanted = [self._to_find.get(partition) for partition in readings.partitions]
+        nothing_F = np.zeros(len(steps.loaded.detector.sensors), dtype=np.float32)
+        why = Explanation(nothing_F, nothing_F * np.nan, nothing_F, nothing_F[:0])
+        for i, number in enumerate(readings.partition_N.tolist()):
+            to_find, unit = wanted[number], readings.units[i]
+            time_s = float(readings.time_s_N[i])
+            found = to_find.pop(mark(unit, time_s), None) if to_find else None
+            if found is None:
+                continue
+            incident = OpenIncident(
+                opened_at_s=time_s,
+                peak_score=found.peak_score,
+                told_score=found.peak_score,
+                explanation=why,
+                replay_from=int(readings.offset_N[i]),
+                is_restored=True,
+                opened_by=found.opened_by,
+            )
+            row = steps.units.row(readings.partitions[number], unit)
+            steps.incidents.restore(row, incident, steps.units.n_rows)
 
     def split(self, records: Records) -> Iterator[Records]:
         """A poll's records: first those that were dealt with before, then the others.
@@ -200,6 +231,7 @@ class Recovery:
                 for of_partition in (self._end_of, self._to_restore, self._scores_from):
                     of_partition.pop(partition, None)
                 self._to_cross.pop(partition, None)
+                self._to_find.pop(partition, None)
             elif record.offset > next_offset:
                 n_missed = record.offset - next_offset
                 log.warning("offsets_missed", partition=str(partition), n_offsets=n_missed)
@@ -251,13 +283,15 @@ def _n_unknown(
     text: str, incidents: Sequence[Incident], floor: int, codec: NoteCodec
 ) -> int:
     """How many of the incidents neither this note nor a replay would bring back."""
-    far = [
-        unit
+    if not incidents:
+        return 0
+    note = codec.decode(text)
+    known = set() if note is None else {unit for unit, _ in note.incidents}
+    is_named = note is not None and note.left_out is not None
+    return sum(
+        not text
+        or not floor <= incident.replay_from < NOWHERE
+        or (incident.opened_by != "" and not is_named)
         for unit, incident in incidents
-        if incident.replay_from < floor
-        or incident.replay_from == NOWHERE
-        or incident.incident_id
-        or not text
-    ]
-    note = codec.decode(text) if far else None
-    return len(set(far).difference(unit for unit, _ in note.incidents) if note else far)
+        if unit not in known
+    )

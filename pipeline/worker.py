@@ -150,7 +150,7 @@ class Worker:
             self._fill(self._poll_timeout_s)
         turn = None
         if not self._offsets.is_stuck() and (taken := self._inbox.take()) is not None:
-            self._recovery.restore(self._steps, taken.records)
+            self._recovery.restore(self._steps, taken.records, taken.decoded)
             self._in_hand = self._beside.begin(partial(self._process, taken))
             try:
                 self._fill(0.0)

@@ -222,20 +222,53 @@ def test_a_worker_that_is_still_reading_again_takes_another_detector(
     assert outcome(broker) == restarted_for(new, HALF)
 
 
-def test_incidents_without_room_in_the_note_go_on_as_well() -> None:
-    broker = MemoryBroker(n_partitions=1)
-    units = [f"pump-{n}" for n in range(20)]
-    broker.append(m for unit in units for m in messages(unit, series(0)[:100]))
-    setup = read(Setup(broker, OLD.detector, loaded=OLD, max_note_bytes=400))
-    opened = {a.incident_id for a in setup.alerts() if a.state == "opened"}
+MANY = [f"pump-{n}" for n in range(60)]
 
-    setup.watch.found = setup.steps_of(described(NEW["longer windows"], "sha256:1"))
-    broker.append(m for unit in units for m in messages(unit, series(0))[100:])
+
+def many(begin: int, end: int) -> list[Message]:
+    """Readings of many units, whose incidents have little in common."""
+    chance = np.random.default_rng(0)
+    sent = []
+    for unit in MANY:
+        values_NF = builders.sensor_series(N_READINGS).copy()
+        values_NF[60:150] += chance.uniform(50, 500, size=3)
+        sent += messages(unit, values_NF)[begin:end]
+    return sent
+
+
+@pytest.mark.parametrize("how", ["taken", "taken, then a crash", "a restart for it"])
+@pytest.mark.parametrize("name", ["same windows", "longer windows"])
+def test_incidents_without_room_in_the_note_go_on_as_well(how: str, name: str) -> None:
+    new = described(NEW[name], "sha256:1")
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(many(0, 100))
+    setup = read(Setup(broker, OLD.detector, loaded=OLD, max_note_bytes=2_000))
+    opened = {a.incident_id: a for a in setup.alerts() if a.state == "opened"}
+    n_before = len(setup.alerts())
+
+    if how == "a restart for it":
+        setup.worker.close(1.0)
+        setup = Setup(broker, new.detector, loaded=new, max_note_bytes=2_000)
+    else:
+        setup.watch.found = setup.steps_of(new)
+    broker.append(many(100, 110))
+    setup.read_all()
+    assert setup.metric("pipeline_incidents_open") == len(MANY)
+    assert setup.metric("pipeline_incidents_out_of_reach") == 0
+    if how == "taken, then a crash":
+        setup.consumer.close(0.0)
+        setup = Setup(broker, new.detector, loaded=new, max_note_bytes=2_000)
+    broker.append(many(110, N_READINGS))
     setup.read_all()
 
-    closed = {a.incident_id for a in setup.alerts() if a.state == "closed"}
-    assert len(opened) == 20
-    assert opened <= closed
+    after = setup.alerts()[n_before:]
+    closed = {a.incident_id: a for a in after if a.state == "closed"}
+    assert len(opened) == len(MANY)
+    assert closed.keys() == opened.keys()
+    assert all(a.state != "opened" for a in after)
+    for id_, alert in closed.items():
+        assert alert.opened_at == opened[id_].opened_at
+        assert alert.peak_score >= 0.99 * opened[id_].peak_score
 
 
 def test_a_detector_that_must_not_be_used_changes_nothing_and_is_seen() -> None:

@@ -88,7 +88,8 @@ def test_what_is_read_again_from_before_the_hand_over_opens_nothing() -> None:
     (before,) = recovery.split(builders.polled(builders.record(offset=149)))
     (after,) = recovery.split(builders.polled(builders.record(offset=150)))
 
-    recovery.restore(steps, before)
+    nothing = builders.readings([])
+    recovery.restore(steps, before, nothing)
     assert not recovery.reopens(partition, "pump-99", 1e9)
-    recovery.restore(steps, after)
+    recovery.restore(steps, after, nothing)
     assert recovery.reopens(partition, "pump-99", 1e9)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.alert import incident_id
 from pipeline.incident import Explanation, OpenIncident
 from pipeline.note import Note, NoteCodec, mark
 
@@ -132,18 +131,20 @@ def test_another_detector_goes_on_with_the_incidents_and_with_nothing_else() -> 
 
     assert note is not None
     assert (note.next_offset, note.replay_from, note.scores_from) == (100, 50, 100)
-    assert note.reopened == frozenset()
+    assert note.left_out is not None
+    assert {each.opened_by for each in note.left_out.values()} == {"sha256:0"}
+    assert len(note.left_out) + len(note.incidents) == 53
     ((unit, after), *_) = note.incidents
     assert (unit, after.peak_score) == ("pump-7", before.peak_score)
-    assert after.incident_id == incident_id("sha256:0", "pump-7", before.opened_at_s)
-    assert after.replay_from == 100
+    assert after.opened_by == "sha256:0"
+    assert after.replay_from == 40
     assert len(after.explanation.latent_L) == 0
     largest = np.argsort(-before.explanation.contribution_F)[:3]
     for of_one, of_other in zip(before.explanation[:3], after.explanation[:3], strict=True):
         np.testing.assert_array_equal(of_one[largest], of_other[::-1][largest])
 
 
-def test_an_incident_keeps_its_id_through_any_number_of_detectors() -> None:
+def test_who_opened_an_incident_is_known_through_any_number_of_detectors() -> None:
     text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
     for digest in ("sha256:1", "sha256:1", "sha256:2"):
         note = codec(digest=digest).decode(text)
@@ -151,7 +152,7 @@ def test_an_incident_keeps_its_id_through_any_number_of_detectors() -> None:
         ((_, last),) = note.incidents
         text = codec(digest=digest).encode(note, floor=0)
 
-    assert last.incident_id == incident_id("sha256:0", "pump-7", last.opened_at_s)
+    assert last.opened_by == "sha256:0"
 
 
 def test_sensors_that_a_detector_does_not_have_explain_nothing_to_it() -> None:
@@ -175,7 +176,7 @@ def test_for_longer_windows_more_is_read_again(n_needed: int, replay_from: int) 
     assert note.replay_from == replay_from
 
 
-def test_another_rule_is_another_detector_whose_incidents_have_the_same_ids() -> None:
+def test_another_rule_is_another_detector_whose_incidents_it_has_opened_itself() -> None:
     text = codec().encode(Note(100, 60, [("pump-7", incident())]), floor=0)
 
     note = codec(rule="1 of 1").decode(text)
@@ -183,7 +184,7 @@ def test_another_rule_is_another_detector_whose_incidents_have_the_same_ids() ->
     assert note is not None
     assert note.scores_from == 100
     ((_, restored),) = note.incidents
-    assert restored.incident_id == incident_id("sha256:0", "pump-7", restored.opened_at_s)
+    assert restored.opened_by == "sha256:0"
 
 
 def test_a_note_that_claims_to_be_huge_is_not_unpacked() -> None:
@@ -208,10 +209,13 @@ def test_incidents_without_room_are_named_as_long_as_there_is_room_for_that() ->
     assert note is not None
     assert crowded is not None
     kept = {unit for unit, _ in note.incidents}
-    left_out = [mark(u, each.opened_at_s) for u, each in incidents if u not in kept]
+    left_out = {mark(u, each.opened_at_s) for u, each in incidents if u not in kept}
     assert 0 < len(kept) < 100
-    assert note.reopened == frozenset(left_out)
-    assert crowded.reopened is None
+    assert note.left_out is not None
+    assert note.left_out.keys() == left_out
+    peaks = {each.peak_score for each in note.left_out.values()}
+    assert peaks <= {float(np.float16(each.peak_score)) for _, each in incidents}
+    assert crowded.left_out is None
 
 
 @pytest.mark.parametrize(("n_written", "n_read"), [(4, 4), (4, 0), (0, 4), (4, 5)])
