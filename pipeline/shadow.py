@@ -1,7 +1,7 @@
 """A second detector beside the one in use: it scores the same readings and tells nobody."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,8 @@ class Shadow:
         self._watch = watch
         self.steps = watch.first(now_s)
         self._overlaps = Overlaps()
+        self._has_missed = True
+        """Whether incidents may be open that opened unseen: before, or on a replay."""
 
     def look(self, now_s: float) -> Steps | Refused | AsBefore | None:
         """Begin anew with the detector that its folder holds now, if it is another one.
@@ -41,20 +43,21 @@ class Shadow:
         found = self._watch.look(now_s)
         if isinstance(found, Steps):
             self.steps, self._overlaps = found, Overlaps()
+            self._has_missed = True
         return found
 
-    def follow(self, turn: Turn, sensors: tuple[str, ...]) -> ShadowTurn:
+    def follow(self, turn: Turn, in_use: Steps) -> ShadowTurn:
         """Put one turn's readings through the steps, and hold what comes of it against it.
 
         Of readings that are read again nothing is counted.
 
         Args:
             turn: of the detector in use.
-            sensors: that detector's.
+            in_use: that detector's steps.
         """
         steps, records = self.steps, turn.records
         decoded = turn.taken.decoded
-        if sensors != steps.loaded.detector.sensors:
+        if in_use.loaded.detector.sensors != steps.loaded.detector.sensors:
             decoded, _ = steps.decoder.decode(records)
         readings, row_N, _ = steps.units.admit(decoded, records)
         score_parts: list[FloatArray] = []
@@ -68,9 +71,13 @@ class Shadow:
             )
             score_parts.append(scores.score_B)
             events += decisions.events
-        found_by = self._overlaps.follow(turn.events, events)
         if records.is_replay:
+            self._has_missed = True
             return ShadowTurn(np.empty(0, np.float32), 0, Counter())
+        if self._has_missed:
+            self._has_missed = False
+            self._overlaps.begin(_open_units(in_use), _open_units(steps))
+        found_by = self._overlaps.follow(turn.events, events)
         n_opened = sum(event.state == "opened" for event in events)
         return ShadowTurn(np.concatenate(score_parts), n_opened, found_by)
 
@@ -78,6 +85,12 @@ class Shadow:
         """Clear all that is remembered of these partitions' units."""
         self.steps.forget(partitions)
         self._overlaps.forget(partitions)
+
+
+def _open_units(steps: Steps) -> list[Unit]:
+    partitions, number_U = steps.units.partitions()
+    rows = steps.incidents.open_incidents()
+    return [(partitions[number_U[row]], steps.units.names[row]) for row in rows]
 
 
 @dataclass(slots=True)
@@ -93,6 +106,14 @@ class Overlaps:
 
     def __init__(self) -> None:
         self._episodes: dict[Unit, _Episode] = {}
+
+    def begin(self, detector: Iterable[Unit], shadow: Iterable[Unit]) -> None:
+        """Take note of what is open now, however it came to be."""
+        for who, units in (("detector", detector), ("shadow", shadow)):
+            for unit in units:
+                episode = self._episodes.setdefault(unit, _Episode(set(), set()))
+                episode.open_by.add(who)
+                episode.seen_by.add(who)
 
     def follow(self, detector: Sequence[Event], shadow: Sequence[Event]) -> Counter[str]:
         """Take what opened and closed in one turn, and count what is over by who saw it:

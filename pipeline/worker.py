@@ -190,9 +190,7 @@ class Worker:
         if self._shadow is None:
             return turn
         with self._timed("shadow"):
-            return replace(
-                turn, shadow=self._shadow.follow(turn, steps.loaded.detector.sensors)
-            )
+            return replace(turn, shadow=self._shadow.follow(turn, steps))
 
     def _decide(
         self, readings: Readings, windows: LiveWindows, reopens: Reopens | None
@@ -309,24 +307,26 @@ class Worker:
             self._successor = found
         if self._successor is not None and self._inbox.is_empty():
             self._commit(COMMIT_TIMEOUT_S)
-            if self._offsets.is_empty():
-                self._hand_over(self._successor)
-            else:
+            if not self._offsets.is_empty() or not self._hand_over(self._successor):
                 # Nothing is polled meanwhile, and a rebalance may be what it waits for.
                 self._consumer.keep_alive()
                 time.sleep(COMMIT_AGAIN_S)
 
-    def _hand_over(self, new: Steps) -> None:
-        old, self._successor = self._steps, None
-        self._steps, n_records = hand_over(
-            new,
-            old,
-            self._recovery,
-            self._consumer,
-            self._offsets.committed,
-            COMMITTED_TIMEOUT_S,
-        )
+    def _hand_over(self, new: Steps) -> bool:
+        """Have `new` go on from here. False if it has to be tried again."""
+        old, here = self._steps, self._offsets.committed
+        try:
+            self._steps, n_records = hand_over(
+                new, old, self._recovery, self._consumer, here, COMMIT_TIMEOUT_S
+            )
+        except TransportError as error:
+            if not error.retriable:
+                raise
+            log.warning("hand_over_postponed", error=str(error))
+            return False
+        self._successor = None
         self._log.show_successor(old.loaded, new.loaded, n_records)
+        return True
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
         """Hand these over: publish what the batch in hand came to, commit and forget."""

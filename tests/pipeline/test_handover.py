@@ -325,6 +325,28 @@ def test_the_old_detector_goes_on_until_all_it_read_is_committed(
     assert setup.metric("pipeline_readings_total") == len(STREAM)
 
 
+@each_successor
+def test_a_broker_that_does_not_answer_postpones_it(
+    new: LoadedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(STREAM[:HALF])
+    setup = read(Setup(broker, OLD.detector, loaded=OLD))
+    with monkeypatch.context() as silent:
+        slow = TransportError("not answered in time", retriable=True)
+        silent.setattr(MemoryConsumer, "committed", raising(slow))
+        setup.watch.found = setup.steps_of(new)
+        for _ in range(3):
+            setup.worker.run_once()
+        assert not setup.metric("pipeline_detector_loads_total", outcome="taken")
+
+    setup.read_all()
+    broker.append(STREAM[HALF:])
+    setup.read_all()
+
+    assert outcome(broker) == restarted_for(new, HALF)
+
+
 def test_a_rebalance_that_the_commit_waits_for_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

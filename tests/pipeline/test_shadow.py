@@ -98,6 +98,29 @@ def test_a_restart_counts_nothing_of_it_twice(detector: Detector) -> None:
     assert compared(second) == {"both": 1, "detector": 0, "shadow": 0}
 
 
+@pytest.mark.parametrize("how", ["a restart", "another one alongside"])
+def test_what_was_open_before_counts_once_whoever_closes_first(
+    detector: Detector, how: str
+) -> None:
+    """One of the two takes longer until scores have recovered."""
+    broker = MemoryBroker()
+    broker.append(messages("pump-7", faulty_series())[:140])
+    slow = described(NEW["longer windows"], "sha256:1")
+    first = Setup(broker, detector, shadow=slow)
+    first.read_all()
+
+    second = first
+    if how == "a restart":
+        first.worker.close(1.0)
+        second = Setup(broker, detector, shadow=slow)
+    else:
+        first.shadow_watch.found = first.steps_of(described(SAME_WINDOWS, "sha256:2"))
+    broker.append(messages("pump-7", faulty_series())[140:])
+    second.read_all()
+
+    assert compared(second) == {"both": 1, "detector": 0, "shadow": 0}
+
+
 def test_units_of_partitions_that_go_are_forgotten(detector: Detector) -> None:
     broker = MemoryBroker()
     broker.append(messages("pump-7", faulty_series())[:140])
