@@ -1,5 +1,6 @@
 """Times as the project reads and writes them: ISO 8601 in UTC, and seconds since 1970."""
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -27,6 +28,17 @@ def parse_iso_s(text: str) -> float:
 def iso_time(time_s: float) -> str:
     """ISO 8601 in UTC with a Z, fractions of a second only where there are some."""
     return datetime.fromtimestamp(time_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+def moment_s(time_s: float) -> float:
+    """A time that someone asks for, brought into what can be written: at least 0.
+
+    Raises:
+        ValueError: not finite, or not before the year 10000.
+    """
+    if not -math.inf < time_s < END_OF_CALENDAR_S:
+        raise ValueError(f"expected a time before the year 10000, got {time_s:g}")
+    return max(0.0, time_s)
 
 
 def length_s(text: str) -> float:

@@ -1,7 +1,11 @@
 """Labelled events from a file of their own: `unit`, `begin`, `end`."""
 
 import csv
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from pipeline.errors import InputError
 from pipeline.events import Span
@@ -9,17 +13,25 @@ from pipeline.times import parse_iso_s
 
 COLUMNS = ("unit", "begin", "end")
 MAX_EVENTS = 100_000
+MAX_BYTES = 64 * 2**20
+MAX_LINE_CHARS = 100_000
 
 
 def read_labels(path: Path) -> list[Span]:
     """The events of a CSV file, in its order. Both ends belong to an event.
 
     Raises:
-        InputError: it cannot be read, has other columns, or a time is none.
+        InputError: it cannot be read, is no plain file, larger than `MAX_BYTES`, has a
+            line longer than `MAX_LINE_CHARS` or other columns, or a time is none.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file)
+        # To open a pipe that nobody writes to would wait for ever.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(opened, newline="", encoding="utf-8-sig") as file:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+                raise InputError(f"{path}: expected a file of at most {MAX_BYTES:,} bytes")
+            lines = csv.DictReader(_lines(path, file))
             missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
             if missing:
                 raise InputError(
@@ -34,6 +46,19 @@ def read_labels(path: Path) -> list[Span]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     return events
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    n_left = MAX_BYTES
+    while line := file.readline(MAX_LINE_CHARS + 1):
+        n_left -= len(line)
+        # A file may grow while it is read.
+        if len(line) > MAX_LINE_CHARS or n_left < 0:
+            raise InputError(
+                f"{path}: expected lines of at most {MAX_LINE_CHARS:,} characters, and "
+                f"{MAX_BYTES:,} bytes of them"
+            )
+        yield line
 
 
 def _event(where: str, line: dict[str, str | None]) -> Span:

@@ -9,7 +9,7 @@ import msgspec
 from pipeline.compare.source import Batch
 from pipeline.errors import InputError
 from pipeline.records import Partition, Record, Records, behind
-from pipeline.times import iso_time, length_s, parse_iso_s
+from pipeline.times import iso_time, length_s, moment_s, parse_iso_s
 from pipeline.transport.reader import Reader, stretch
 
 MAX_RECORDS = 10_000
@@ -181,17 +181,17 @@ def parse_moment(text: str, now_s: float) -> float:
     """`2026-11-28T07:00`, seconds since 1970, or `24h` for so long before now.
 
     Returns:
-        Seconds since the epoch.
+        Seconds since the epoch, before the year 10000; 0 for what was before 1970.
 
     Raises:
         InputError: none of them.
     """
     try:
         if text.replace(".", "", 1).isdecimal():
-            return float(text)
-        return parse_iso_s(text) if "-" in text else now_s - length_s(text)
+            return moment_s(float(text))
+        return moment_s(parse_iso_s(text) if "-" in text else now_s - length_s(text))
     except ValueError as error:
         raise InputError(
             f"{text!r}: expected a time (2026-11-28T07:00, UTC unless it says otherwise), "
-            "or how long ago (90min, 24h, 7d)"
+            "before the year 10000, or how long ago (90min, 24h, 7d)"
         ) from error

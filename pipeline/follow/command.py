@@ -20,7 +20,7 @@ from pipeline.security import kafka_python_options
 from pipeline.settings import ConnectionSettings
 from pipeline.settings_kafka import KafkaSettings
 from pipeline.signals import StopSignals
-from pipeline.times import length_s, parse_iso_s
+from pipeline.times import length_s, moment_s, parse_iso_s
 from pipeline.transport.kafka_reader import KafkaReader
 
 MAX_RECORDS = 2_000
@@ -66,9 +66,10 @@ def options(
 def _time_s(since: str, now_s: float) -> float:
     for parse in (lambda text: now_s - length_s(text), parse_iso_s):
         with suppress(ValueError):
-            return max(0.0, parse(since))
+            return moment_s(parse(since))
     raise InputError(
-        f"--since {since}: expected a length of time, as 1h or 7d, or an ISO 8601 time"
+        f"--since {since}: expected a length of time, as 1h or 7d, or an ISO 8601 time "
+        "before the year 10000"
     )
 
 

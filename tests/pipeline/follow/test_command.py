@@ -228,14 +228,23 @@ def test_a_topic_that_does_not_exist_is_one_line(kafka_bootstrap_servers: str) -
 
 @pytest.mark.parametrize(
     ("since", "begin_s"),
-    [("1h", 6_400.0), ("90s", 9_910.0), ("7d", 0.0), ("1970-01-01T01:00:00Z", 3_600.0)],
+    [
+        ("1h", 6_400.0),
+        ("90s", 9_910.0),
+        ("9999999d", 0.0),
+        ("1970-01-01T01:00:00Z", 3_600.0),
+    ],
 )
 def test_since_is_a_length_of_time_or_a_time(since: str, begin_s: float) -> None:
     assert options(since, [], "warning", False, False, 10_000.0).since_s == begin_s
 
 
 @pytest.mark.parametrize(
-    ("since", "severity"), [("yesterday", "warning"), ("1h", "grave"), ("1y", "warning")]
+    ("since", "severity"),
+    [
+        *(("yesterday", "warning"), ("1h", "grave"), ("1y", "warning")),
+        *(("9" * 400 + "d", "warning"), ("9999-12-31T23:59:59-14:00", "warning")),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(since: str, severity: str) -> None:
     with pytest.raises(InputError, match="expected"):
