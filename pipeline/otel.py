@@ -14,18 +14,21 @@ from types import TracebackType
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import structlog
-
 from pipeline.errors import InputError
 from pipeline.records import Record
 from pipeline.spans import TimedStep
+from pipeline.trace_losses import LibraryLines, TraceLosses
 from pipeline.turn import Taken, Turn
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import (
+        BatchSpanProcessor,
+        SpanExporter,
+        SpanExportResult,
+    )
     from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
     from opentelemetry.trace import Link, SpanContext, TraceFlags, set_span_in_context
 except ModuleNotFoundError as error:
@@ -36,8 +39,6 @@ except ModuleNotFoundError as error:
         "pip install 'sensor-anomaly-pipeline[otel]'"
     ) from error
 
-log = structlog.get_logger()
-
 NAME = "sensor-anomaly-pipeline"
 PATH = "/v1/traces"
 EXPORT_TIMEOUT_S = 5.0
@@ -45,6 +46,8 @@ LEAVE_TIMEOUT_S = 0.5
 """For what is not yet exported when the worker leaves. What takes longer is lost."""
 MAX_STEPS = 64
 """Of one batch: while a broker takes nothing, publishing is tried again each second."""
+MAX_WAITING_SPANS = 2_048
+"""What the library's queue holds; of further ones it would forget the oldest."""
 MAX_RECORDS_SEARCHED = 100
 MAX_LINKS = 8
 """To the traces that a batch's records came with, the first of them."""
@@ -63,13 +66,20 @@ class BatchSpans:
     times that were noted, when the batch is done.
     """
 
-    def __init__(self, exporter: SpanExporter, share: float) -> None:
+    def __init__(
+        self,
+        exporter: SpanExporter,
+        share: float,
+        losses: TraceLosses | None = None,
+    ) -> None:
         """Start to export.
 
         Args:
             exporter: where spans go, in batches, on a thread of its own.
             share: of batches that are traced, 0 to 1.
+            losses: told of what does not arrive.
         """
+        self._losses = losses or TraceLosses()
         resource = Resource.create(
             {
                 "service.name": NAME,
@@ -80,8 +90,10 @@ class BatchSpans:
         self._provider = TracerProvider(
             sampler=TraceIdRatioBased(share), resource=resource, shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._exporter = _Watched(exporter, self._losses)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer(NAME)
+        self._n_spans_made = 0
         self._next: list[Step] = []
         self._steps: list[Step] | None = None
         self._began_ns = 0
@@ -102,14 +114,14 @@ class BatchSpans:
     def begin(self, taken: Taken) -> None:
         self._steps, self._next = self._next, []
         self._began_ns = time.time_ns()
-        with _never_in_the_way():
+        with self._never_in_the_way():
             self._links = links(taken.records.records)
 
     def end(self, turn: Turn, device: str, digest: str) -> None:
         steps, self._steps = self._steps, None
         if steps is None:
             return
-        with _never_in_the_way():
+        with self._never_in_the_way():
             self._make(turn, device, digest, steps, time.time_ns())
 
     def close(self) -> None:
@@ -125,6 +137,11 @@ class BatchSpans:
         batch = self._tracer.start_span("batch", start_time=begin_ns, links=self._links)
         if not batch.is_recording():
             return
+        n_spans = 1 + len(steps)
+        if self._n_spans_made + n_spans - self._exporter.n_spans_taken > MAX_WAITING_SPANS:
+            self._losses.add(1, "they are made faster than the collector takes them")
+            return
+        self._n_spans_made += n_spans
         batch.set_attributes(
             {
                 "n_records": len(turn.records.records),
@@ -143,8 +160,47 @@ class BatchSpans:
         batch.end(end_ns)
 
     def _flush(self) -> None:
-        with _never_in_the_way():
+        with self._never_in_the_way():
             self._provider.force_flush(round(LEAVE_TIMEOUT_S * 1000))
+
+    @contextmanager
+    def _never_in_the_way(self) -> Iterator[None]:
+        """Whatever goes wrong with a trace, the batch goes on."""
+        try:
+            yield
+        except Exception as error:
+            self._losses.add(1, _told(error))
+
+
+class _Watched(SpanExporter):
+    """An exporter that never raises. Tells of what did not arrive."""
+
+    def __init__(self, exporter: SpanExporter, losses: TraceLosses) -> None:
+        self._exporter, self._losses = exporter, losses
+        self._library = LibraryLines()
+        self.n_spans_taken = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.n_spans_taken += len(spans)
+        self._library.last = ""
+        try:
+            result = self._exporter.export(spans)
+            reason = self._library.last
+        except Exception as error:
+            result, reason = SpanExportResult.FAILURE, _told(error)
+        if result is SpanExportResult.SUCCESS:
+            self._losses.tell_if_due()
+        else:
+            n_batches = len({span.context.trace_id for span in spans if span.context})
+            self._losses.add(n_batches, reason or "the collector did not take them")
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class _Noted:
@@ -199,12 +255,3 @@ def otlp_spans(endpoint: str, share: float) -> BatchSpans:
     url = endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + PATH
     exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
     return BatchSpans(exporter, share)
-
-
-@contextmanager
-def _never_in_the_way() -> Iterator[None]:
-    """Whatever goes wrong with a trace, the batch goes on."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("trace_failed", error=f"{type(error).__name__}: {error}")

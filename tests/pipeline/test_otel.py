@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -15,9 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
 
 from pipeline.detector.detector import Detector
-from pipeline.otel import MAX_LINKS, MAX_STEPS, BatchSpans, links
+from pipeline.otel import MAX_LINKS, MAX_STEPS, BatchSpans, links, otlp_spans
 from pipeline.records import Message
 from pipeline.transport.memory import MemoryBroker, MemoryProducer
 from pipeline.transport.memory_broker import MemoryRecord
@@ -44,7 +46,7 @@ def traced(detector: Detector, share: float = 1.0) -> Iterator[tuple[Setup, Batc
 def finished(spans: BatchSpans) -> Sequence[ReadableSpan]:
     spans.close()
     (processor,) = spans._provider._active_span_processor._span_processors
-    exporter = processor.span_exporter  # type: ignore[attr-defined]
+    exporter = processor.span_exporter._exporter  # type: ignore[attr-defined]
     assert isinstance(exporter, InMemorySpanExporter)
     return exporter.get_finished_spans()
 
@@ -135,15 +137,66 @@ class Failing(SpanExporter):
         raise OSError("nobody is there")
 
 
-def test_an_exporter_that_fails_changes_nothing(detector: Detector) -> None:
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are exported when the test says so."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_an_exporter_that_fails_changes_nothing_and_what_is_lost_is_told(
+    detector: Detector,
+) -> None:
     with traced(detector) as (undisturbed, _):
         undisturbed.read_all()
-    with traced(detector) as (setup, _):
+    with traced(detector) as (setup, _), capture_logs() as lines:
         setup.worker._metrics.spans = spans = BatchSpans(Failing(), 1.0)
         setup.read_all()
-        spans.close()
+        spans._provider.force_flush()
 
     assert setup.alerts() == undisturbed.alerts() != []
+    assert failures(lines) == [(4, "OSError: nobody is there")]
+
+
+def failures(lines: Sequence[MutableMapping[str, Any]]) -> list[tuple[int, str]]:
+    told = [line for line in lines if line["event"] == "trace_failed"]
+    return [(line["n_batches"], line["error"]) for line in told]
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_collector_that_is_down_is_one_line_of_ours_and_none_of_the_library(
+    detector: Detector,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Long enough for a second try.
+    monkeypatch.setattr("pipeline.otel.EXPORT_TIMEOUT_S", 1.5)
+    with collector() as (endpoint, _):
+        pass
+    with traced(detector) as (setup, _), capture_logs() as lines:
+        spans = otlp_spans(endpoint, 1.0)
+        setup.worker._metrics.spans = spans
+        setup.read_all()
+        spans._provider.force_flush()
+
+    ((n_batches, error),) = failures(lines)
+    assert n_batches == 4
+    assert "refused" in error
+    assert [r for r in caplog.records if r.name.startswith("opentelemetry")] == []
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_batches_that_no_longer_fit_the_queue_are_lost_whole_and_told(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.otel.MAX_WAITING_SPANS", 2 * (1 + len(STEPS)))
+    with traced(detector) as (setup, spans), capture_logs() as lines:
+        setup.read_all()
+
+        made = finished(spans)
+    assert [span.name for span in made].count("batch") == 2
+    assert len(made) == 2 * (1 + len(STEPS))
+    assert failures(lines) == [(1, "they are made faster than the collector takes them")]
 
 
 def test_what_goes_wrong_with_a_trace_is_no_matter_to_the_batch(
@@ -155,9 +208,11 @@ def test_what_goes_wrong_with_a_trace_is_no_matter_to_the_batch(
     with traced(detector) as (setup, spans):
         monkeypatch.setattr("pipeline.otel.links", fail)
         monkeypatch.setattr(spans, "_make", fail)
-        setup.read_all()
+        with capture_logs() as lines:
+            setup.read_all()
 
     assert setup.alerts() != []
+    assert len(failures(lines)) == 1
 
 
 @contextmanager
