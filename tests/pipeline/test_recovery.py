@@ -341,13 +341,13 @@ def test_what_a_clock_made_late_is_scored_again_after_a_restart_with_a_lower_lim
 def test_an_open_incident_that_nobody_would_know_of_is_counted(detector: Detector) -> None:
     broker = MemoryBroker(n_partitions=1)
     broker.append(messages("pump", series(1)))
-    first = Setup(broker, detector, max_note_bytes=60, max_replay_records=60)
+    first = Setup(broker, detector, max_note_bytes=90, max_replay_records=60)
     first.read_all()
     assert first.metric("pipeline_incidents_open") == 1
     assert first.metric("pipeline_incidents_out_of_reach") == 1
     first.consumer.close(0.0)
 
-    second = Setup(broker, detector, max_note_bytes=60, max_replay_records=60)
+    second = Setup(broker, detector, max_note_bytes=90, max_replay_records=60)
     second.read_all()
 
     assert [alert.state for alert in second.alerts()].count("closed") == 0
