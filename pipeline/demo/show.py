@@ -1,7 +1,7 @@
 """`pipeline demo` from top to bottom: Kafka, training, worker, stream, summary, page."""
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -54,7 +54,7 @@ def show(
         raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
     detector, archive, page = out / "server", out / "alerts.jsonl", out / "report.html"
     with ExitStack() as stack:
-        stack.enter_context(_stop_signals_as_ctrl_c())
+        raise_if_stopped = stack.enter_context(_stop_signals_as_ctrl_c())
         data = stack.enter_context(
             resources.as_file(resources.files("pipeline.demo") / "data")
         )
@@ -93,6 +93,7 @@ def show(
             readings_per_s,
             keep_running,
             archive,
+            raise_if_stopped,
         )
         worker.stop()
         text = (detector / "manifest.json").read_bytes()
@@ -187,15 +188,25 @@ def _say(console: Console, text: str) -> None:
 
 
 @contextmanager
-def _stop_signals_as_ctrl_c() -> Iterator[None]:
-    """Within, SIGTERM and SIGHUP end the demo as Ctrl-C does: nothing is left behind."""
+def _stop_signals_as_ctrl_c() -> Iterator[Callable[[], None]]:
+    """Within, SIGTERM and SIGHUP end the demo as Ctrl-C does: nothing is left behind.
+
+    Yields what raises KeyboardInterrupt if one came: a library may have swallowed it.
+    """
+    came: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
+        came.append(number)
         raise KeyboardInterrupt
 
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGTERM, signal.SIGHUP)}
+    def raise_if_stopped() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in stops}
     try:
-        yield
+        yield raise_if_stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

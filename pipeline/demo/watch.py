@@ -2,6 +2,7 @@
 
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -53,6 +54,7 @@ def stream(
     readings_per_s: float,
     keep_running: bool,
     archive: Path,
+    raise_if_stopped: Callable[[], None],
 ) -> Streamed:
     """Send the table and show what arrives.
 
@@ -68,6 +70,7 @@ def stream(
         readings_per_s: how fast.
         keep_running: whether to send it again and again.
         archive: file for the alerts, as they came, one a line.
+        raise_if_stopped: raises KeyboardInterrupt once there was a Ctrl-C.
 
     Raises:
         PipelineError: the worker ended, or did not get through.
@@ -83,6 +86,7 @@ def stream(
         with archive.open("wb") as file, Screen(console) as screen, replay:
             began_s = sent_s = time.monotonic()
             while time.monotonic() - sent_s < END_TIMEOUT_S:
+                raise_if_stopped()
                 worker.check_running()
                 _receive(consumer, file, screen, alerts)
                 now = totals(_get(port, "/metrics") or "")

@@ -180,7 +180,7 @@ def test_ctrl_c_ends_it_with_one_line_and_leaves_nothing(
             lambda: b"training" in log.read_bytes(), "training has begun", timeout_s=120
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     finally:
         process.kill()
         process.wait()
