@@ -18,7 +18,8 @@ import numpy as np
 import structlog
 
 from pipeline.incident import Explanation, OpenIncident
-from pipeline.note import NOTHING, Incident, LeftOut, Note, NoteCodec, mark
+from pipeline.note import NOTHING, Incident, LeftOut, Note, mark
+from pipeline.note_codec import NoteCodec
 from pipeline.records import NOWHERE, Partition, Readings, Record, Records, behind
 from pipeline.steps import Steps
 from pipeline.transport.base import Committed, Consumer

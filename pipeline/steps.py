@@ -8,7 +8,7 @@ from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.expected import ExpectedEncoder
 from pipeline.incident import IncidentTracker
-from pipeline.note import NoteCodec
+from pipeline.note_codec import NoteCodec
 from pipeline.reach import Reach
 from pipeline.records import IntArray, Partition
 from pipeline.score import Scorer

@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.incident import Explanation, OpenIncident
-from pipeline.note import Note, NoteCodec
+from pipeline.note import Note
+from pipeline.note_codec import NoteCodec
 from pipeline.records import Message, Partition
 from pipeline.recovery import Recovery
 from pipeline.transport.base import Committed

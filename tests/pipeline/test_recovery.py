@@ -14,7 +14,8 @@ from pipeline.alert import decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.detector import Detector
 from pipeline.errors import MessageTooLarge, TransportError
-from pipeline.note import Note, NoteCodec
+from pipeline.note import Note
+from pipeline.note_codec import NoteCodec
 from pipeline.records import Message, Partition
 from pipeline.recovery import Recovery
 from pipeline.transport.base import Committed

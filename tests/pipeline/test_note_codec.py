@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.incident import Explanation, OpenIncident
-from pipeline.note import Note, NoteCodec, mark
+from pipeline.note import Note, mark
+from pipeline.note_codec import NoteCodec
 
 F = 8
 SENSORS = tuple(f"vibration_{f}" for f in range(F))
