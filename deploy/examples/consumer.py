@@ -32,14 +32,16 @@ def main(servers: str, topic: str = "alerts", group: str = "operators") -> None:
         isolation_level="read_committed",
     )
     while not stop.is_set():
-        for records in consumer.poll(timeout_ms=250, max_records=100).values():
+        polled = consumer.poll(timeout_ms=250, max_records=100)
+        for records in polled.values():
             for record in records:
                 alert = json.loads(record.value)
                 repeat = (alert["incident_id"], alert["state"], alert["time"])
                 if repeat not in seen:
                     work(alert)
                 seen[repeat] = None
-            consumer.commit()  # Of this poll, after the work: nothing is lost.
+        if polled:
+            consumer.commit()  # Of the whole poll, after the work: nothing is lost.
         while len(seen) > 100_000:
             seen.popitem(last=False)
     consumer.close()

@@ -1,10 +1,12 @@
 """`deploy/examples/consumer.py`, as somebody would run it."""
 
 import ast
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -109,6 +111,32 @@ def test_what_a_transaction_took_back_is_not_worked_on(
             assert lines(process, 1) == ["opened kept warning vibration"]
         finally:
             process.kill()
+
+
+def test_nothing_is_committed_before_the_whole_poll_is_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A commit is of all partitions, also of those whose records are yet to come."""
+    example = runpy.run_path(str(FILE))
+    names = example["main"].__globals__
+    n_committed: list[int] = []
+    first, second = [SimpleNamespace(value=alert_json(n, unit=f"pump-{n}")) for n in (1, 2)]
+    consumer = SimpleNamespace(
+        poll=lambda **_: {"alerts-0": [first], "alerts-1": [second]},
+        commit=lambda: n_committed.append(1),
+    )
+
+    def crash(alert: dict[str, object]) -> None:
+        if alert["unit"] == "pump-2":
+            raise OSError("the disk is full")
+
+    monkeypatch.setitem(names, "KafkaConsumer", lambda *_, **__: consumer)
+    monkeypatch.setitem(names, "work", crash)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(OSError, match="full"):
+        names["main"]("kafka:9092")
+
+    assert n_committed == []
 
 
 def test_it_is_short() -> None:
