@@ -1,6 +1,7 @@
 """Fixtures for the whole suite: a real Kafka, and topics on it."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -9,6 +10,11 @@ import pytest
 
 from pipeline.kafka_server import LocalKafka
 from tests import support
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and so would all be
+# that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
