@@ -67,11 +67,11 @@ def _continued(
     """`new`, with the units and windows of `old`."""
     old.reach.go_on(new.reach.n_readings)
     old.units.max_units = new.units.max_units
+    new = replace(new, units=old.units, windows=old.windows, reach=old.reach)
     for partition, incidents in carried.items():
         for unit, incident in incidents:
-            row = old.units.row(partition, unit)
-            new.incidents.restore(row, incident, old.units.n_rows)
-    return replace(new, units=old.units, windows=old.windows, reach=old.reach)
+            new.restore(partition, unit, incident)
+    return new
 
 
 def _carried(new: Steps, old: Steps) -> dict[Partition, list[Incident]]:

@@ -139,14 +139,17 @@ class Recovery:
     def forget(self, partitions: Collection[Partition]) -> None:
         """Give these up."""
         for partition in partitions:
-            self._end_of.pop(partition, None)
-            self._to_restore.pop(partition, None)
             self._begun.pop(partition, None)
-            self._scores_from.pop(partition, None)
-            self._to_cross.pop(partition, None)
-            self._to_find.pop(partition, None)
+            self._forget_note(partition)
             self._units_out_of_reach.pop(partition, None)
             self._incidents_out_of_reach.pop(partition, None)
+
+    def _forget_note(self, partition: Partition) -> None:
+        self._end_of.pop(partition, None)
+        self._to_restore.pop(partition, None)
+        self._to_find.pop(partition, None)
+        self._scores_from.pop(partition, None)
+        self._to_cross.pop(partition, None)
 
     def restore(self, steps: Steps, records: Records, readings: Readings) -> None:
         """Have `steps` remember what they should before these records, of which these are
@@ -155,8 +158,7 @@ class Recovery:
             self._find(steps, readings)
         for partition, note in self._to_restore.items():
             for unit, incident in note.incidents:
-                row = steps.units.row(partition, unit)
-                steps.incidents.restore(row, incident, steps.units.n_rows)
+                steps.restore(partition, unit, incident)
         self._to_restore.clear()
         for partition in self._to_cross.keys() & records.next_offsets.keys():
             if records.next_offsets[partition] > self._to_cross[partition]:
@@ -183,8 +185,7 @@ class Recovery:
                 is_restored=True,
                 opened_by=found.opened_by,
             )
-            row = steps.units.row(readings.partitions[number], unit)
-            steps.incidents.restore(row, incident, steps.units.n_rows)
+            steps.restore(readings.partitions[number], unit, incident)
 
     def split(self, records: Records) -> Iterator[Records]:
         """A poll's records: first those that were dealt with before, then the others.
@@ -229,10 +230,7 @@ class Recovery:
             if record.offset < replay_from:
                 # Another log than the one that was left: nothing of it was dealt with.
                 log.warning("log_begins_anew", partition=str(partition))
-                for of_partition in (self._end_of, self._to_restore, self._scores_from):
-                    of_partition.pop(partition, None)
-                self._to_cross.pop(partition, None)
-                self._to_find.pop(partition, None)
+                self._forget_note(partition)
             elif record.offset > next_offset:
                 n_missed = record.offset - next_offset
                 log.warning("offsets_missed", partition=str(partition), n_offsets=n_missed)

@@ -55,11 +55,6 @@ class Scorer:
         self._unknown: list[str] = []
 
     @property
-    def device(self) -> torch.device:
-        """Where scores are computed."""
-        return self._device
-
-    @property
     def device_type(self) -> str:
         """`cpu` or `cuda`."""
         return self._device.type

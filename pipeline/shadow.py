@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.decide import decide
 from pipeline.incident import Event
-from pipeline.records import FloatArray, Partition
+from pipeline.records import Partition
 from pipeline.steps import Steps
 from pipeline.turn import ShadowTurn, Turn
 from pipeline.watch import AsBefore, DetectorWatch, Refused
@@ -60,26 +61,19 @@ class Shadow:
         if in_use.loaded.detector.sensors != steps.loaded.detector.sensors:
             decoded, _ = steps.decoder.decode(records)
         readings, row_N, _ = steps.units.admit(decoded, records)
-        score_parts: list[FloatArray] = []
-        events: list[Event] = []
-        for windows in steps.windows.extend(readings, row_N, steps.units.n_rows):
-            steps.start_anew(windows.anew)
-            scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
-            steps.reach.extend(windows.arrived, steps.units.n_rows)
-            decisions = steps.incidents.update(
-                readings, windows, scores, steps.reach.offset_U
-            )
-            score_parts.append(scores.score_B)
-            events += decisions.events
+        emitted = steps.windows.extend(readings, row_N, steps.units.n_rows)
+        stretches = [decide(steps, readings, windows) for windows in emitted]
         if records.is_replay:
             self._has_missed = True
             return ShadowTurn(np.empty(0, np.float32), 0, Counter())
         if self._has_missed:
             self._has_missed = False
             self._overlaps.begin(_open_units(in_use), _open_units(steps))
+        events = [event for each in stretches for event in each.decisions.events]
         found_by = self._overlaps.follow(turn.events, events)
+        score_B = np.concatenate([each.scores.score_B for each in stretches])
         n_opened = sum(event.state == "opened" for event in events)
-        return ShadowTurn(np.concatenate(score_parts), n_opened, found_by)
+        return ShadowTurn(score_B, n_opened, found_by)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Clear all that is remembered of these partitions' units."""

@@ -7,7 +7,7 @@ from pipeline.alert import AlertEncoder, DetectorPart
 from pipeline.decode import Decoder
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.expected import ExpectedEncoder
-from pipeline.incident import IncidentTracker
+from pipeline.incident import IncidentTracker, OpenIncident
 from pipeline.note_codec import NoteCodec
 from pipeline.reach import Reach
 from pipeline.records import IntArray, Partition
@@ -32,6 +32,11 @@ class Steps:
     alerts: AlertEncoder
     expected: ExpectedEncoder
     codec: NoteCodec
+
+    def restore(self, partition: Partition, unit: str, incident: OpenIncident) -> None:
+        """Go on with an incident that is open in this unit."""
+        row = self.units.row(partition, unit)
+        self.incidents.restore(row, incident, self.units.n_rows)
 
     def start_anew(self, rows: IntArray) -> None:
         """Forget what is remembered of these beside their windows and open incidents."""

@@ -16,17 +16,17 @@ from functools import partial
 import structlog
 
 from pipeline.dead_letter import dead_letter
+from pipeline.decide import decide
 from pipeline.delivery import Delivery
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.handover import hand_over
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
 from pipeline.inbox import Inbox
-from pipeline.incident import Reopens
 from pipeline.metrics import WorkerMetrics
 from pipeline.offsets import Offsets
 from pipeline.outbox import Outbox
-from pipeline.records import Partition, Readings
+from pipeline.records import Partition
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
 from pipeline.settings import DriftSettings
@@ -34,9 +34,8 @@ from pipeline.shadow import Shadow
 from pipeline.side_thread import SideThread
 from pipeline.steps import Steps
 from pipeline.transport.base import MAX_TRANSACTION_S, Consumer, RebalanceListener
-from pipeline.turn import Stretch, Taken, Turn
+from pipeline.turn import Taken, Turn
 from pipeline.watch import AsBefore, DetectorWatch, Refused
-from pipeline.window import LiveWindows
 from pipeline.worker_log import WorkerLog
 
 log = structlog.get_logger()
@@ -185,26 +184,14 @@ class Worker:
             readings, row_N, refused = steps.units.admit(taken.decoded, taken.records)
             emitted = steps.windows.extend(readings, row_N, steps.units.n_rows)
         reopens = self._recovery.reopens if taken.records.is_replay else None
-        stretches = [self._decide(readings, windows, reopens) for windows in emitted]
+        stretches = [
+            decide(steps, readings, windows, reopens, self._timed) for windows in emitted
+        ]
         turn = Turn(taken, readings, refused, stretches)
         if self._shadow is None:
             return turn
         with self._timed("shadow"):
             return replace(turn, shadow=self._shadow.follow(turn, steps))
-
-    def _decide(
-        self, readings: Readings, windows: LiveWindows, reopens: Reopens | None
-    ) -> Stretch:
-        steps = self._steps
-        with self._timed("score"):
-            steps.start_anew(windows.anew)
-            scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
-        with self._timed("incident"):
-            steps.reach.extend(windows.arrived, steps.units.n_rows)
-            decisions = steps.incidents.update(
-                readings, windows, scores, steps.reach.offset_U, reopens
-            )
-        return Stretch(windows, scores, decisions)
 
     def _finish(self) -> Turn | None:
         """Publish what the batch in hand comes to; stay a member however long it takes."""

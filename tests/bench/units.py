@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.decide import decide
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.records import Partition, Readings, Records
 from pipeline.score import Scorer
@@ -82,11 +83,8 @@ class Plant:
         """All but the decoding, which keeps nothing from poll to poll."""
         steps = self._steps
         readings, row_N, _ = steps.units.admit(readings, records)
-        n_rows = steps.units.n_rows
-        [windows] = steps.windows.extend(readings, row_N, n_rows)
-        scores = steps.scorer.score(windows.windows, windows.row_B, steps.units.names)
-        steps.reach.extend(windows.arrived, n_rows)
-        steps.incidents.update(readings, windows, scores, steps.reach.offset_U)
+        [windows] = steps.windows.extend(readings, row_N, steps.units.n_rows)
+        decide(steps, readings, windows)
         self._n_done += len(readings)
 
     def send(self, begin: int, end: int, step: int, n_steps: int) -> None:
