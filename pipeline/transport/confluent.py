@@ -33,6 +33,10 @@ __all__ = ["ConfluentConsumer", "ConfluentProducer"]
 MAX_WAIT_S = 1.0
 # What librdkafka takes for one call.
 MAX_MESSAGES = 1_000_000
+# While a consumer closes: so long without a word is taken for quiet, and so many of what
+# was fetched ahead are thrown away at once.
+LEAVE_WAIT_S = 0.02
+MAX_MESSAGES_LEFT = 10_000
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 
 
@@ -86,6 +90,7 @@ class ConfluentConsumer:
         )
         session_timeout_s = min(session_timeout_s, max_poll_interval_s)
         self._topic = topic
+        self._is_static = group_instance_id is not None
         self._assigned = Assignment(listener, on_gone=self._drop_held)
         self._held: list[Any] = []
         self._unreadable: TransportError | None = None
@@ -221,9 +226,33 @@ class ConfluentConsumer:
         if self._closed:
             return
         self._closed = self._assigned.closing = True
+        deadline_s = time.monotonic() + max(0.0, timeout_s)
         # Best effort: if the group cannot be left, the session timeout does it.
         with suppress(TransportError, TimeoutError), translated_errors(self._name):
-            on_a_thread(self._client.close, max(0.0, timeout_s) + GRACE_S)
+            self._give_up_partitions(deadline_s)
+            remaining_s = max(0.0, deadline_s - time.monotonic())
+            on_a_thread(self._client.close, remaining_s + GRACE_S)
+
+    def _give_up_partitions(self, deadline_s: float) -> None:
+        """Serve what a rebalance still has for us, so that `close` finds nothing.
+
+        What confluent-kafka asks librdkafka for after a rebalance callback it asks with
+        Python's lock held and no time-out, and from within `close` nobody may answer: that
+        stops the process for good (librdkafka's issue 4041).
+        """
+        if self._is_static:
+            # One that unsubscribes leaves the group, which it is not to.
+            self._client.pause([TopicPartition(*each) for each in self.assignment()])
+        else:
+            self._client.unsubscribe()
+        is_over = False
+        while not is_over:
+            n_told = self._assigned.n_told
+            wait_s = min(LEAVE_WAIT_S, deadline_s - time.monotonic())
+            messages = self._client.consume(MAX_MESSAGES_LEFT, max(0.0, wait_s))
+            is_quiet = not messages and n_told == self._assigned.n_told
+            has_none = self._is_static or not self.assignment()
+            is_over = wait_s <= 0 or (is_quiet and has_none)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -31,6 +31,8 @@ class Assignment:
         self._on_gone = on_gone
         self._failure: BaseException | None = None
         self.closing = False
+        self.n_told = 0
+        """How often librdkafka told of a rebalance."""
         self.has_changed = False
         """Whether partitions came or went. For the poll to set back."""
         self.partitions: frozenset[Partition] = frozenset()
@@ -42,9 +44,12 @@ class Assignment:
         """No longer among `partitions`, and still ours until the listener returns."""
 
     def on_assign(self, client: Any, assigned: Collection[Any]) -> None:
+        self.n_told += 1
         new = _partitions(assigned)
         self.partitions |= new
         self.has_changed |= bool(new)
+        if self.closing:
+            return
         self._sought.clear()
         if self._listener is not None:
             self._is_assigning = True
@@ -82,6 +87,10 @@ class Assignment:
         )
 
     def on_revoke(self, client: Any, revoked: Collection[Any]) -> None:
+        self.n_told += 1
+        if self.closing:
+            self._remove(_partitions(revoked))
+            return
         if not client.memberid():
             # Begun while this was a member, which it no longer is: all is lost.
             self._lose(self.partitions)
@@ -96,6 +105,7 @@ class Assignment:
                 self.revoking = frozenset()
 
     def on_lost(self, client: Any, lost: Collection[Any]) -> None:
+        self.n_told += 1
         self._lose(_partitions(lost) & self.partitions)
 
     def _lose(self, gone: frozenset[Partition]) -> None:

@@ -28,9 +28,11 @@ from tests.support import (
     make_topic,
     numbered,
     poll_until_assigned,
+    poll_until_shared,
     read,
     unique_name,
     values,
+    wait_until,
 )
 
 NOBODY = "127.0.0.1:1"
@@ -53,6 +55,7 @@ class Script:
     def __init__(self, *steps: Callable[["Script"], list[Any]]) -> None:
         self._steps = list(steps)
         self.member_id = "member"
+        self.calls: list[str] = []
         self.callbacks: dict[str, Callable[[Any, Sequence[TopicPartition]], None]] = {}
 
     def subscribe(self, topics: Sequence[str], **callbacks: Any) -> None:
@@ -72,16 +75,28 @@ class Script:
     def tell(self, callback: str, *partitions: Partition) -> None:
         self.callbacks[callback](self, [TopicPartition(*p) for p in partitions])
 
+    def unsubscribe(self) -> None:
+        self.calls.append("unsubscribe")
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self.calls.append(f"pause {[each.partition for each in partitions]}")
+
     def close(self) -> None:
-        pass
+        self.calls.append("close")
 
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ConfluentConsumer]:
-    def consumer(script: Script, listener: RecordingListener) -> ConfluentConsumer:
+    def consumer(
+        script: Script, listener: RecordingListener, instance_id: str | None = None
+    ) -> ConfluentConsumer:
         monkeypatch.setattr(confluent, "connected", lambda *args, **options: script)
         return ConfluentConsumer(
-            bootstrap_servers=NOBODY, group_id="group", topic=TOPIC, listener=listener
+            bootstrap_servers=NOBODY,
+            group_id="group",
+            topic=TOPIC,
+            listener=listener,
+            group_instance_id=instance_id,
         )
 
     return consumer
@@ -371,7 +386,102 @@ def test_one_message_may_be_larger_than_all_that_is_queued_otherwise(
     assert len(large.value or b"") == n_bytes
 
 
-# Its place beside the other client
+# Closing
+
+
+def test_a_rebalance_under_way_is_served_before_the_client_closes(
+    scripted: Callable[..., ConfluentConsumer],
+) -> None:
+    def assigned(script: Script) -> list[Any]:
+        script.tell("on_assign", FIRST)
+        return []
+
+    def more(script: Script) -> list[Any]:
+        script.calls.append("served")
+        script.tell("on_assign", SECOND)
+        return [message(FIRST, 0)]
+
+    def revoked(script: Script) -> list[Any]:
+        script.calls.append("served")
+        script.tell("on_revoke", FIRST, SECOND)
+        return []
+
+    script, listener = Script(assigned, more, revoked), RecordingListener()
+    consumer = scripted(script, listener)
+    places(consumer)
+
+    consumer.close(DEADLINE_S)
+
+    assert script.calls == ["unsubscribe", "served", "served", "close"]
+    assert listener.assigned == [{FIRST}]
+    assert listener.revoked == []
+
+
+def test_a_static_member_closes_without_leaving_its_group(
+    scripted: Callable[..., ConfluentConsumer],
+) -> None:
+    def assigned(script: Script) -> list[Any]:
+        script.tell("on_assign", FIRST)
+        return []
+
+    def left_over(script: Script) -> list[Any]:
+        return [message(FIRST, 0)]
+
+    script = Script(assigned, left_over)
+    consumer = scripted(script, RecordingListener(), "worker-0")
+    places(consumer)
+
+    consumer.close(DEADLINE_S)
+
+    assert script.calls == ["pause [0]", "close"]
+
+
+def test_partitions_that_nobody_takes_back_are_waited_for_no_longer_than_allowed(
+    scripted: Callable[..., ConfluentConsumer],
+) -> None:
+    def assigned(script: Script) -> list[Any]:
+        script.tell("on_assign", FIRST)
+        return []
+
+    script = Script(assigned)
+    consumer = scripted(script, RecordingListener())
+    places(consumer)
+
+    consumer.close(0.1)
+
+    wait_until(lambda: script.calls == ["unsubscribe", "close"], "the client closes")
+
+
+def test_no_rebalance_is_left_for_the_client_to_serve_while_it_closes(
+    kafka: ConfluentTransport, make_topic: MakeTopic
+) -> None:
+    topic, group_id = make_topic(4), unique_name("group")
+    kafka.producer().send(numbered(topic, 40))
+    one, other = kafka.consumer(topic, group_id), kafka.consumer(topic, group_id)
+    poll_until_shared(one, other, 4)
+
+    for consumer in (one, other):
+        client = Counting(consumer)
+        consumer._client = client
+        consumer.close(DEADLINE_S)
+        assert client.n_told_while_closing == 0
+
+
+class Counting:
+    """Passes all on to a consumer's client, and counts what that tells as it closes."""
+
+    def __init__(self, consumer: ConfluentConsumer) -> None:
+        self._client = consumer._client
+        self._assigned = consumer._assigned
+        self.n_told_while_closing = -1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def close(self) -> None:
+        n_told = self._assigned.n_told
+        self._client.close()
+        self.n_told_while_closing = self._assigned.n_told - n_told
 
 
 def test_a_closed_consumer_says_so(
@@ -385,6 +495,9 @@ def test_a_closed_consumer_says_so(
         with pytest.raises(TransportError, match="closed"):
             call()
     assert consumer.lag() == {}
+
+
+# Its place beside the other client
 
 
 def test_a_partition_at_whose_end_a_member_resumes_has_no_lag(
