@@ -123,6 +123,10 @@ class WorkerMetrics(DetectorMetrics):
             "pipeline_units_evicted_total",
             "Units that were silent for long: they started anew, or were given up.",
         )
+        self.units_silent = gauge(
+            "pipeline_units_silent",
+            "Units of which no reading was taken for long: none came, or all were late.",
+        )
         self.units_out_of_reach = gauge(
             "pipeline_units_out_of_reach",
             "Units that a restart would not rebuild as a whole: their last readings lie "

@@ -133,6 +133,10 @@ class DriftSettings(BaseModel):
     """What distributions are compared over, and longer where fewer than 1000 readings come
     in it. Those of a night differ from those of a week without any drift."""
 
+    silent_after_s: float = Field(default=3_600.0, gt=0)
+    """A unit of which no reading was taken for so long, nor for five times its usual step,
+    counts as silent: none came, or all were late."""
+
     max_sensors: int = Field(default=50, ge=0)
     """So many of the detector's sensors, the first ones, have series of their own. All are
     counted in `pipeline_sensors_drifting`."""

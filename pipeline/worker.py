@@ -377,6 +377,7 @@ class Worker:
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
         self._log.show_drift()
+        self._log.show_silent(self._steps)
         self._health.turned(len(assignment), time.monotonic())
 
 

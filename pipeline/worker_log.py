@@ -1,5 +1,6 @@
 """What the worker says of itself: counters, and lines."""
 
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +10,7 @@ import structlog
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.drift.budget import DAY_S, OVER_S, Budget
 from pipeline.drift.drift import Drift
+from pipeline.drift.silent import Silent
 from pipeline.drift.watched import Watched
 from pipeline.incident import Event
 from pipeline.log_limit import at_most
@@ -20,6 +22,9 @@ from pipeline.turn import ShadowTurn, Turn
 from pipeline.watch import AsBefore, Refused
 
 log = structlog.get_logger()
+
+LOOK_EVERY_S = 15.0
+"""Between two looks for silent units."""
 
 
 class WorkerLog:
@@ -35,6 +40,8 @@ class WorkerLog:
         self._drift_settings = drift
         self._drift: Drift | None = None
         self._watched = Watched()
+        self._silent = Silent(drift.silent_after_s) if drift else None
+        self._looked_for_silent_at_s = -math.inf
         self._budget = Budget()
         for over, over_s in OVER_S.items():
             rate = partial(self._per_unit_day, over_s)
@@ -62,12 +69,30 @@ class WorkerLog:
         if self._drift is not None:
             self._drift.show(time.monotonic())
 
+    def show_silent(self, steps: Steps) -> None:
+        """Show of which units nothing is seen any more, every now and then."""
+        now_s = time.monotonic()
+        if self._silent is None or now_s - self._looked_for_silent_at_s < LOOK_EVERY_S:
+            return
+        self._looked_for_silent_at_s = now_s
+        found = self._silent.look(steps.windows.newest_s_U, self._watched.usual_s_U, now_s)
+        self._metrics.units_silent.set(len(found.rows))
+        for row, more in at_most(found.newly.tolist()):
+            seen_s_ago = round(self._silent.seen_s_ago(row, now_s))
+            unit = steps.units.names[row]
+            log.warning("unit_silent", unit=unit, seen_s_ago=seen_s_ago, **more)
+
     def _observe(self, turn: Turn) -> float:
         """Learn from a turn's readings; return how long their units were watched."""
         if self._drift is not None:
             self._drift.observe(turn, time.monotonic())
-        watched_s = (self._watched.extend(each.windows.arrived) for each in turn.stretches)
-        return sum(watched_s)
+        watched_s = 0.0
+        for stretch in turn.stretches:
+            arrived = stretch.windows.arrived
+            watched_s += self._watched.extend(arrived)
+            if self._silent is not None:
+                self._silent.extend(arrived.row_G, time.monotonic())
+        return watched_s
 
     def _per_unit_day(self, over_s: float) -> float:
         return self._budget.per_unit_day(over_s, time.monotonic())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.events import MAX_USUAL_STEPS
-from pipeline.records import BoolArray, IntArray, TimeArray
+from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
 from pipeline.trail import extended, n_to_add
 from pipeline.window import Arrived
 
@@ -17,6 +17,11 @@ class Watched:
 
     def __init__(self) -> None:
         self._usual_s_U = np.empty(0, dtype=np.float32)
+
+    @property
+    def usual_s_U(self) -> FloatArray:  # noqa: N802 - a shape suffix, as everywhere
+        """Each unit's usual step, by row; NaN where none is known."""
+        return self._usual_s_U
 
     def extend(self, arrived: Arrived) -> float:
         """Learn from one poll's readings, and return how long their units were watched.
