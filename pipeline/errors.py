@@ -15,7 +15,13 @@ class InputError(PipelineError):
 
 
 class DetectorError(InputError):
-    """A detector folder is missing, damaged, tampered with or of another version."""
+    """A detector folder is missing, damaged, tampered with or of another version; or it
+    could not be read for now. `is_passing` says whether trying again may help though
+    nothing in the folder changes: memory was short, or the disk did not answer."""
+
+    def __init__(self, detail: str, *, is_passing: bool = False) -> None:
+        super().__init__(detail)
+        self.is_passing = is_passing
 
 
 class DecodeError(PipelineError):
@@ -61,3 +67,14 @@ def one_line(text: object) -> str:
     """A library's message as part of one of ours: it may hold line breaks of its own, or
     of a file's content."""
     return " ".join(str(text).split())
+
+
+# Torch says it of a CPU's memory by a plain RuntimeError.
+_LACKS = ("out of memory", "not enough memory", "allocate memory")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was short, the system's or a device's: the same may work later."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in _LACKS)

@@ -1,6 +1,8 @@
 """Reading a detector's folder: nothing in it is trusted before it was checked."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from pipeline.detector.scoring import Scoring
 from pipeline.detector.signature import Signature
 from pipeline.detector.strict import check_tensors_header, shown
 from pipeline.detector.weights import UNREADABLE
-from pipeline.errors import DetectorError, one_line
+from pipeline.errors import DetectorError, lacks_memory, one_line
 from pipeline.records import FloatArray
 
 MAX_GOLDEN_WINDOWS = 1_000
@@ -55,17 +57,19 @@ def load(folder: Path) -> LoadedDetector:
     """Load a detector and verify it: schema, digests, sizes, then the golden windows.
 
     Raises:
-        DetectorError: the folder is no detector, or one that must not be trusted.
+        DetectorError: the folder is no detector, or one that must not be trusted. With
+            `is_passing` that is not known: memory was short, or the disk did not answer.
     """
-    text = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    try:
-        return _loaded(folder, text)
-    except DetectorError:
-        # Replaced while it was read, the files are of two detectors, both good.
-        text_now = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
-        if text_now == text:
-            raise
-    return _loaded(folder, text_now)
+    with _translated_errors(folder):
+        text = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
+        try:
+            return _loaded(folder, text)
+        except DetectorError:
+            # Replaced while it was read, the files are of two detectors, both good.
+            text_now = read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
+            if text_now == text:
+                raise
+        return _loaded(folder, text_now)
 
 
 def load_reference(folder: Path, loaded: LoadedDetector) -> FloatArray:
@@ -109,13 +113,16 @@ def load_whole(folder: Path, loaded: LoadedDetector) -> FloatArray | None:
 
 def _reference(folder: Path, loaded: LoadedDetector) -> dict[str, FloatArray]:
     limit = 2 * MAX_REFERENCE_BYTES + MAX_HEADER_BYTES
-    content = _verified(folder, REFERENCE, loaded.manifest.reference, limit)
-    try:
-        return safetensors.numpy.load(content)
-    except UNREADABLE as error:
-        raise DetectorError(
-            f"{folder / REFERENCE}: expected windows: {one_line(error)}"
-        ) from error
+    with _translated_errors(folder):
+        content = _verified(folder, REFERENCE, loaded.manifest.reference, limit)
+        try:
+            return safetensors.numpy.load(content)
+        except UNREADABLE as error:
+            if lacks_memory(error):
+                raise
+            raise DetectorError(
+                f"{folder / REFERENCE}: expected windows: {one_line(error)}"
+            ) from error
 
 
 def _checked_windows(
@@ -149,9 +156,27 @@ def load_golden(folder: Path, loaded: LoadedDetector) -> FloatArray:
     Raises:
         DetectorError: the file is not the one that the detector was saved with.
     """
-    content = _verified(folder, GOLDEN, loaded.manifest.golden, MAX_GOLDEN_BYTES)
-    readings_NF: FloatArray = safetensors.numpy.load(content)["readings"]
-    return readings_NF
+    with _translated_errors(folder):
+        content = _verified(folder, GOLDEN, loaded.manifest.golden, MAX_GOLDEN_BYTES)
+        readings_NF: FloatArray = safetensors.numpy.load(content)["readings"]
+        return readings_NF
+
+
+@contextmanager
+def _translated_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        what = one_line(error) or type(error).__name__
+        if lacks_memory(error):
+            raise DetectorError(
+                f"{folder}: not enough memory to load it ({what}); nothing is known "
+                "against it: give more memory, or try again",
+                is_passing=True,
+            ) from error
+        raise DetectorError(
+            f"{folder}: cannot be loaded ({what})", is_passing=isinstance(error, OSError)
+        ) from error
 
 
 def _loaded(folder: Path, text: bytes) -> LoadedDetector:
@@ -220,6 +245,8 @@ def _check_golden(folder: Path, detector: Detector, content: bytes) -> None:
         tensors = safetensors.numpy.load(content)
         golden_NF, expected_B = tensors["readings"], tensors["scores"]
     except UNREADABLE as error:
+        if lacks_memory(error):
+            raise
         raise DetectorError(
             f"{folder}: expected golden readings and their scores: {one_line(error)}"
         ) from error

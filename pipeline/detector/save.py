@@ -75,7 +75,7 @@ def save(
         raise InputError(f"{folder}: cannot be written: {one_line(error)}") from error
     except DetectorError as error:
         where = str(error).replace(str(building), str(folder))
-        raise DetectorError(where) from error
+        raise DetectorError(where, is_passing=error.is_passing) from error
     finally:
         remove_detector(building)
     return loaded

@@ -16,7 +16,7 @@ from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
 from pipeline.detector.strict import shown
-from pipeline.errors import DetectorError, one_line
+from pipeline.errors import DetectorError, lacks_memory, one_line
 
 # What safetensors raises for content that is not its own, or of a type it does not know.
 UNREADABLE = (
@@ -61,6 +61,8 @@ def decode(
     try:
         tensors = safetensors.torch.load(content)
     except UNREADABLE as error:
+        if lacks_memory(error):
+            raise
         raise DetectorError(
             f"{folder}: the weights do not fit: {one_line(error)}"
         ) from error
