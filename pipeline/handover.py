@@ -22,6 +22,17 @@ MISSING = -1
 """The column of a sensor that the old detector does not have."""
 
 
+def without_room(new: Steps, old: Steps) -> str | None:
+    """Why `new` must not go on: not all units that `old` knows have room in it."""
+    n_units, max_units = len(old.units), new.units.max_units
+    if n_units <= max_units:
+        return None
+    return (
+        f"{new.loaded.manifest.name}: {n_units} units are known, and with windows of this "
+        f"detector there is room for {max_units}: raise PIPELINE_MAX_STATE_BYTES"
+    )
+
+
 def hand_over(
     new: Steps,
     old: Steps,
@@ -44,7 +55,8 @@ def hand_over(
         The steps to go on with, and how many records are read again for them.
 
     Raises:
-        TransportError: what is committed cannot be known; nothing has changed.
+        TransportError: what is committed cannot be known, or reading cannot go back. `old`
+            is as before; the next attempt begins anew.
     """
     ours = consumer.assignment()
     unfinished = recovery.unfinished(ours)
@@ -52,13 +64,14 @@ def hand_over(
     anew = unfinished if has_same_windows else ours
     stored = consumer.committed(anew, timeout_s)
     carried = _carried(new, old)
+    known = {p: carried.get(p, []) for p in anew - unfinished}
     recovery.forget(anew)
+    n_records = recovery.take_over(consumer, stored, new.codec, known)
     if has_same_windows:
         old.forget(anew)
         new = _continued(new, old, {p: carried[p] for p in carried.keys() - anew})
         recovery.hand_over({p: next_offsets[p] for p in next_offsets.keys() - anew})
-    known = {p: carried.get(p, []) for p in anew - unfinished}
-    return new, recovery.take_over(consumer, stored, new.codec, known)
+    return new, n_records
 
 
 def _continued(

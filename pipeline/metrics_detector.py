@@ -42,6 +42,11 @@ class DetectorMetrics:
             "digest",
             "model",
         )
+        self.shadow_refused = gauge(
+            "pipeline_shadow_refused",
+            "1 while the folder of the detector alongside holds none that can be used, or "
+            "the one in use has failed.",
+        )
         self.score_psi = gauge(
             "pipeline_score_psi",
             "How far recent scores are from those of calibration, as a population "
@@ -179,6 +184,12 @@ class DetectorMetrics:
         self.shadow_info.labels(*self._shown_shadow).set(1)
         if shown not in (None, self._shown_shadow):
             self.shadow_info.remove(*shown)
+
+    def forget_shadow(self) -> None:
+        """Show that none scores alongside."""
+        if self._shown_shadow is not None:
+            self.shadow_info.remove(*self._shown_shadow)
+            self._shown_shadow = None
 
     def show_sensors(self, digest: str, names: Sequence[str], drift: SensorShares) -> None:
         """Show how each sensor of a detector has moved; nothing where that is NaN."""

@@ -72,13 +72,21 @@ class Recovery:
         incidents: Mapping[Partition, Sequence[Incident]] = NO_INCIDENTS,
     ) -> int:
         """Take over these partitions, as `begin` does each. Returns how many records are
-        read again."""
+        read again.
+
+        Raises:
+            TransportError: the consumer cannot be led there. All are taken over; those that
+                are to be read again are `unfinished`.
+        """
+        begins = {
+            partition: self.begin(partition, committed, codec, incidents.get(partition))
+            for partition, committed in stored.items()
+        }
         n_records = 0
-        for partition, committed in stored.items():
-            begin = self.begin(partition, committed, codec, incidents.get(partition))
+        for partition, begin in begins.items():
             if begin is not None:
                 consumer.seek(partition, begin)
-                n_records += committed.next_offset - begin
+                n_records += stored[partition].next_offset - begin
         return n_records
 
     def begin(
@@ -147,6 +155,7 @@ class Recovery:
     def _forget_note(self, partition: Partition) -> None:
         self._end_of.pop(partition, None)
         self._to_restore.pop(partition, None)
+        self._left_out.pop(partition, None)
         self._to_find.pop(partition, None)
         self._scores_from.pop(partition, None)
         self._to_cross.pop(partition, None)

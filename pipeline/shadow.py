@@ -11,7 +11,7 @@ from pipeline.incident import Event
 from pipeline.records import Partition
 from pipeline.steps import Steps
 from pipeline.turn import ShadowTurn, Turn
-from pipeline.watch import AsBefore, DetectorWatch, Refused
+from pipeline.watch import AsBefore, DetectorWatch, Refused, reason
 
 Unit = tuple[Partition, str]
 
@@ -20,34 +20,41 @@ class Shadow:
     """Owns the steps of the second detector, and which incidents of both overlap."""
 
     def __init__(self, watch: DetectorWatch[Steps], now_s: float) -> None:
-        """Load it.
+        """Load it, if it can be used; the worker starts in any case.
 
         Args:
             watch: of its folder.
             now_s: monotonic clock.
-
-        Raises:
-            DetectorError: there is none that can be used.
         """
         self._watch = watch
-        self.steps = watch.first(now_s)
+        self.steps: Steps | None = None
+        """None while there is none that can be used."""
+        self._refused: Refused | None = None
+        """Why, until it is told."""
+        try:
+            self.steps = watch.first(now_s)
+        except Exception as error:
+            self._refused = Refused(reason(error))
         self._overlaps = Overlaps()
         self._has_missed = True
         """Whether incidents may be open that opened unseen: before, or on a replay."""
 
     def look(self, now_s: float) -> Steps | Refused | AsBefore | None:
-        """Begin anew with the detector that its folder holds now, if it is another one.
+        """What became of it since the last look. Another one in its folder begins anew.
 
         Args:
             now_s: monotonic clock.
         """
+        if self._refused is not None:
+            refused, self._refused = self._refused, None
+            return refused
         found = self._watch.look(now_s)
         if isinstance(found, Steps):
             self.steps, self._overlaps = found, Overlaps()
             self._has_missed = True
         return found
 
-    def follow(self, turn: Turn, in_use: Steps) -> ShadowTurn:
+    def follow(self, turn: Turn, in_use: Steps) -> ShadowTurn | None:
         """Put one turn's readings through the steps, and hold what comes of it against it.
 
         Of readings that are read again nothing is counted.
@@ -55,8 +62,23 @@ class Shadow:
         Args:
             turn: of the detector in use.
             in_use: that detector's steps.
+
+        Returns:
+            None without a detector, or once it has failed: that is no reason for the one in
+            use to end. It is tried again when its folder has changed.
         """
-        steps, records = self.steps, turn.records
+        if self.steps is None:
+            return None
+        try:
+            return self._follow(self.steps, turn, in_use)
+        except Exception as error:
+            self.steps = None
+            self._watch.decline("")
+            self._refused = Refused(reason(error))
+            return None
+
+    def _follow(self, steps: Steps, turn: Turn, in_use: Steps) -> ShadowTurn:
+        records = turn.records
         decoded = turn.taken.decoded
         if in_use.loaded.detector.sensors != steps.loaded.detector.sensors:
             decoded, _ = steps.decoder.decode(records)
@@ -77,7 +99,8 @@ class Shadow:
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Clear all that is remembered of these partitions' units."""
-        self.steps.forget(partitions)
+        if self.steps is not None:
+            self.steps.forget(partitions)
         self._overlaps.forget(partitions)
 
 

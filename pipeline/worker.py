@@ -19,7 +19,7 @@ from pipeline.dead_letter import dead_letter
 from pipeline.decide import decide
 from pipeline.delivery import Delivery
 from pipeline.errors import StreamUnreadable, TransportError
-from pipeline.handover import hand_over
+from pipeline.handover import hand_over, without_room
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
 from pipeline.inbox import Inbox
@@ -120,7 +120,7 @@ class Worker:
         self._finished: Turn | None = None
         self._offsets = Offsets(delivery, recovery, commit_interval_s, metrics)
         self._log.show_detector(steps.loaded)
-        if shadow is not None:
+        if shadow is not None and shadow.steps is not None:
             self._log.show_shadow(shadow.steps)
         self._consumer = connect(self)
         self._inbox = Inbox(self._consumer, recovery, metrics, max_records)
@@ -284,7 +284,7 @@ class Worker:
         """Take over another detector, once all that was polled is dealt with."""
         now_s = time.monotonic()
         if self._shadow and (seen := self._shadow.look(now_s)) is not None:
-            self._log.show_shadow(seen)
+            self._log.show_shadow(seen, self._shadow.steps is not None)
         found = self._watch.look(now_s) if self._watch else None
         if isinstance(found, Refused):
             self._log.show_refused(found.reason)
@@ -292,9 +292,13 @@ class Worker:
             self._log.show_as_before()
         elif found is not None:
             self._successor = found
-        if self._successor is not None and self._inbox.is_empty():
+        if self._watch and self._successor is not None and self._inbox.is_empty():
             self._commit(COMMIT_TIMEOUT_S)
-            if not self._offsets.is_empty() or not self._hand_over(self._successor):
+            if (why := without_room(self._successor, self._steps)) is not None:
+                self._successor = None
+                self._watch.decline(self._steps.loaded.digest)
+                self._log.show_refused(why)
+            elif not self._offsets.is_empty() or not self._hand_over(self._successor):
                 # Nothing is polled meanwhile, and a rebalance may be what it waits for.
                 self._consumer.keep_alive()
                 time.sleep(COMMIT_AGAIN_S)
@@ -352,7 +356,7 @@ class Worker:
             return
         self._looked_for_idle_at_s = now_s
         self._metrics.units_evicted.inc(give_up_idle(self._steps, turn.readings))
-        if self._shadow:
+        if self._shadow and self._shadow.steps is not None:
             give_up_idle(self._shadow.steps, turn.readings)
 
     def _commit(self, timeout_s: float) -> None:

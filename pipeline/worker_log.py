@@ -130,9 +130,13 @@ class WorkerLog:
         """Show that the folder holds the detector in use."""
         self._metrics.detector_refused.set(0)
 
-    def show_shadow(self, found: Steps | Refused | AsBefore) -> None:
-        """Show what became of the folder of the detector that scores alongside."""
+    def show_shadow(self, found: Steps | Refused | AsBefore, is_there: bool = True) -> None:
+        """Show what became of the folder of the detector that scores alongside, and
+        whether there still is one."""
+        self._metrics.shadow_refused.set(isinstance(found, Refused))
         if isinstance(found, Refused):
+            if not is_there:
+                self._metrics.forget_shadow()
             log.error("shadow_refused", detail=found.reason)
         elif isinstance(found, Steps):
             loaded = found.loaded

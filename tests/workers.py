@@ -8,7 +8,7 @@ from pipeline.alert import Alert, decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.detector import Detector
-from pipeline.errors import MessageTooLarge, TransportError
+from pipeline.errors import DetectorError, MessageTooLarge, TransportError
 from pipeline.health import Health
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Message
@@ -40,11 +40,17 @@ class Given(DetectorWatch[Steps]):
 
     def __init__(self) -> None:
         self.found: Steps | Refused | AsBefore | None = None
+        self.declined_for: str | None = None
 
     def first(self, now_s: float) -> Steps:
         found = self.look(now_s)
+        if isinstance(found, Refused):
+            raise DetectorError(found.reason)
         assert isinstance(found, Steps)
         return found
+
+    def decline(self, digest: str) -> None:
+        self.declined_for = digest
 
     def look(self, now_s: float) -> Steps | Refused | AsBefore | None:
         found, self.found = self.found, None
@@ -70,14 +76,14 @@ class Setup:
         expected_topic: str = "",
         drift: DriftSettings | None = None,
         loaded: LoadedDetector | None = None,
-        shadow: LoadedDetector | None = None,
+        shadow: LoadedDetector | Refused | None = None,
         max_ahead_s: float = END_OF_CALENDAR_S,
     ) -> None:
         self.broker = broker
         self.registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self.registry)
         self.health = Health(max_turn_s=60.0, now_s=0.0)
-        self._max_units = max_units
+        self.max_units = max_units
         self._unit_idle_s = unit_idle_s
         self._expected_topic = expected_topic
         self._max_note_bytes = max_note_bytes
@@ -110,7 +116,7 @@ class Setup:
             Scorer(loaded.detector, torch.device("cpu"), has_latents=True),
             IncidentRule(2, 3, 5),
             self._decode,
-            self._max_units,
+            self.max_units,
             self._unit_idle_s,
             "alerts",
             3,
@@ -118,8 +124,11 @@ class Setup:
             self._max_note_bytes,
         )
 
-    def _shadow(self, loaded: LoadedDetector) -> Shadow:
-        self.shadow_watch.found = self.steps_of(loaded)
+    def _shadow(self, given: LoadedDetector | Refused) -> Shadow:
+        if isinstance(given, Refused):
+            self.shadow_watch.found = given
+        else:
+            self.shadow_watch.found = self.steps_of(given)
         return Shadow(self.shadow_watch, now_s=0.0)
 
     def _connect(self, listener: object) -> MemoryConsumer:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline import worker
 from pipeline.alert import decode
@@ -287,6 +288,62 @@ def test_a_detector_that_must_not_be_used_changes_nothing_and_is_seen() -> None:
     setup.watch.found = AsBefore()
     setup.read_all()
     assert setup.metric("pipeline_detector_refused") == 0
+
+
+def test_a_detector_without_room_for_all_units_that_are_known_is_refused() -> None:
+    broker = MemoryBroker(n_partitions=1)
+    broker.append(STREAM[:HALF])
+    setup = read(Setup(broker, OLD.detector, loaded=OLD))
+    setup.max_units = N_UNITS - 1
+    setup.watch.found = setup.steps_of(described(NEW["longer windows"], "sha256:1"))
+
+    broker.append(STREAM[HALF:])
+    with capture_logs() as lines:
+        setup.read_all()
+
+    (line,) = (line for line in lines if line["event"] == "detector_refused")
+    assert f"{N_UNITS} units are known" in line["detail"]
+    assert f"room for {N_UNITS - 1}" in line["detail"]
+    assert setup.metric("pipeline_detector_refused") == 1
+    assert setup.watch.declined_for == "sha256:0"
+    assert setup.metric("pipeline_units") == N_UNITS
+    assert setup.metric("pipeline_readings_total") == len(STREAM)
+
+
+@each_successor
+def test_a_hand_over_that_fails_half_way_is_begun_anew(
+    new: LoadedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = MemoryBroker(n_partitions=3)
+    broker.append(STREAM[:HALF])
+    read(Setup(broker, OLD.detector, loaded=OLD)).worker.close(1.0)
+    broker.append(STREAM[HALF:])
+    # All partitions are still being read again.
+    setup = Setup(broker, OLD.detector, loaded=OLD, max_records=10)
+    setup.worker.run_once()
+    assert setup.metric("pipeline_readings_total") == 0
+    seek, n_sought = MemoryConsumer.seek, 0
+
+    def failing(consumer: MemoryConsumer, partition: Partition, offset: int) -> None:
+        nonlocal n_sought
+        n_sought += 1
+        if n_sought == 1:
+            raise TransportError("no leader at present", retriable=True)
+        seek(consumer, partition, offset)
+
+    monkeypatch.setattr(MemoryConsumer, "seek", failing)
+    setup.watch.found = setup.steps_of(new)
+    setup.read_all()
+    assert not setup.metric("pipeline_detector_loads_total", outcome="taken")
+    setup.read_all()
+
+    assert setup.metric("pipeline_detector_loads_total", outcome="taken") == 1
+    expected = MemoryBroker(n_partitions=3)
+    expected.append(STREAM[:HALF])
+    read(Setup(expected, OLD.detector, loaded=OLD)).worker.close(1.0)
+    expected.append(STREAM[HALF:])
+    read(Setup(expected, new.detector, loaded=new))
+    assert outcome(broker) == outcome(expected)
 
 
 def test_one_detector_is_shown_to_be_in_use() -> None:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from pipeline.detector.detector import Detector
 from pipeline.incident import Event, Explanation, State
 from pipeline.records import Partition
 from pipeline.shadow import Overlaps
 from pipeline.transport.memory import MemoryBroker
-from pipeline.watch import Refused
+from pipeline.watch import AsBefore, Refused
 from tests import builders
 from tests.pipeline.test_handover import NEW, SAME_WINDOWS
 from tests.workers import N_READINGS, WINDOW, Setup, described, faulty_series, messages
@@ -142,8 +144,6 @@ def test_another_one_in_its_folder_begins_anew(detector: Detector) -> None:
     setup.read_all()
     model = builders.manifest(detector).model
 
-    setup.shadow_watch.found = Refused("damaged")
-    setup.read_all()
     labels = {"name": "pumps", "model": model}
     assert setup.metric("pipeline_shadow_info", digest="sha256:1", **labels) == 1
 
@@ -155,6 +155,67 @@ def test_another_one_in_its_folder_begins_anew(detector: Detector) -> None:
     assert setup.metric("pipeline_shadow_info", digest="sha256:1", **labels) is None
     assert setup.metric("pipeline_shadow_info", digest="sha256:2", **labels) == 1
     assert compared(setup) == {"both": 1, "detector": 0, "shadow": 0}
+
+
+def test_one_in_its_folder_that_must_not_be_used_is_seen_and_the_old_one_goes_on(
+    detector: Detector,
+) -> None:
+    broker = MemoryBroker()
+    setup = Setup(broker, detector, shadow=described(SAME_WINDOWS, "sha256:1"))
+    setup.shadow_watch.found = Refused("damaged")
+    broker.append(messages("pump-7", faulty_series()))
+    setup.read_all()
+
+    assert setup.metric("pipeline_shadow_refused") == 1
+    assert compared(setup) == {"both": 1, "detector": 0, "shadow": 0}
+    setup.shadow_watch.found = AsBefore()
+    setup.read_all()
+    assert setup.metric("pipeline_shadow_refused") == 0
+
+
+def test_a_worker_starts_without_it_if_it_must_not_be_used(detector: Detector) -> None:
+    broker = MemoryBroker()
+    broker.append(messages("pump-7", faulty_series()))
+    with capture_logs() as lines:
+        setup = Setup(broker, detector, shadow=Refused("damaged"))
+        setup.read_all()
+
+    assert [line["detail"] for line in lines if line["event"] == "shadow_refused"] == [
+        "damaged"
+    ]
+    assert setup.metric("pipeline_shadow_refused") == 1
+    assert setup.metric("pipeline_incidents_opened_total") == 1
+    assert compared(setup) == {"both": 0, "detector": 0, "shadow": 0}
+
+    setup.shadow_watch.found = setup.steps_of(described(SAME_WINDOWS, "sha256:1"))
+    broker.append(messages("pump-8", faulty_series()))
+    setup.read_all()
+    assert setup.metric("pipeline_shadow_refused") == 0
+    assert compared(setup) == {"both": 1, "detector": 0, "shadow": 0}
+
+
+def test_it_may_fail_and_the_detector_in_use_goes_on(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    broker = MemoryBroker()
+    broker.append(messages("pump-7", faulty_series()))
+    setup = Setup(broker, detector, shadow=described(SAME_WINDOWS, "sha256:1"))
+    assert setup.worker._shadow is not None
+    assert setup.worker._shadow.steps is not None
+    monkeypatch.setattr(setup.worker._shadow.steps.scorer, "score", no_room)
+
+    with capture_logs() as lines:
+        setup.read_all()
+
+    (line,) = (line for line in lines if line["event"] == "shadow_refused")
+    assert line["detail"] == "OutOfMemoryError: CUDA out of memory"
+    assert setup.metric("pipeline_incidents_opened_total") == 1
+    assert setup.metric("pipeline_shadow_refused") == 1
+    # What is in its folder may be taken again, though it is the same.
+    assert setup.shadow_watch.declined_for == ""
 
 
 Told = Sequence[tuple[State, float]]

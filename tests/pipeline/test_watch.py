@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline import watch
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.files import MANIFEST, NAMES, WEIGHTS
 from pipeline.errors import DetectorError
@@ -153,8 +155,74 @@ def test_a_device_without_room_for_it_refuses_it(registry: Path) -> None:
     clock.watch._build = build
     switch(registry, "v2")
 
-    reason = "CUDA out of memory. Tried to allocate 2 GiB"
+    reason = "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"
     assert clock.looks() == [Refused(reason)]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), KeyError("nobody foresaw it")])
+def test_what_may_pass_is_told_once_and_tried_again_ever_less_often(
+    registry: Path, error: Exception
+) -> None:
+    clock = Clock(registry / "current")
+    clock.watch.first(0.0)
+    tried_at_s = []
+
+    def build(loaded: LoadedDetector) -> str:
+        tried_at_s.append(clock.now_s)
+        raise error
+
+    good, clock.watch._build = clock.watch._build, build
+    switch(registry, "v2")
+    (refused,) = clock.looks(40)
+    assert isinstance(refused, Refused)
+    pauses_s = np.diff(tried_at_s)
+    assert len(pauses_s) > 3
+    assert (np.diff(pauses_s) > 0).all()
+
+    clock.watch._build = good
+    assert clock.looks(40) == [digest(registry / "v2")]
+
+
+def test_what_is_damaged_is_not_loaded_again_as_long_as_it_stays_as_it_is(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(registry / "current")
+    clock.watch.first(0.0)
+    os.truncate(registry / "v2" / WEIGHTS, 10)
+    switch(registry, "v2")
+    clock.looks()
+
+    loads: list[Path] = []
+    monkeypatch.setattr(watch, "load", loads.append)
+    assert clock.looks(40) == []
+    assert loads == []
+
+
+def test_what_may_be_read_only_now_is_looked_at_again(registry: Path) -> None:
+    clock = Clock(registry / "current")
+    clock.watch.first(0.0)
+    os.truncate(registry / "v2" / WEIGHTS, 10)
+    switch(registry, "v2")
+    clock.looks()
+    assert clock.looks() == []
+
+    (registry / "v2" / WEIGHTS).chmod(0o600)
+    (refused,) = clock.looks()
+    assert isinstance(refused, Refused)
+
+
+def test_one_that_was_declined_is_not_in_use(registry: Path) -> None:
+    clock = Clock(registry / "current")
+    first = clock.watch.first(0.0)
+    switch(registry, "v2")
+    (second,) = clock.looks()
+    clock.watch.decline(first)
+
+    assert clock.looks() == []
+    switch(registry, "v1")
+    assert clock.looks() == [AsBefore()]
+    switch(registry, "v2")
+    assert clock.looks() == [second]
 
 
 def test_the_first_one_must_be_good(registry: Path) -> None:
