@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -23,12 +24,16 @@ DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?([-+])([^}]*))?\}")
 
 
-def compose() -> dict[str, Any]:
-    """`docker-compose.yml` as it is when no variable is set."""
-    text = _VARIABLE.sub(
-        lambda found: found[3] if found[2] == "-" else "", COMPOSE.read_text()
-    )
-    return dict(yaml.safe_load(text))
+def compose(variables: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """`docker-compose.yml` with some variables set, by default none."""
+
+    def value(found: re.Match[str]) -> str:
+        name, sign, other = found.groups()
+        if name in variables:
+            return other if sign == "+" else variables[name]
+        return other if sign == "-" else ""
+
+    return dict(yaml.safe_load(_VARIABLE.sub(value, COMPOSE.read_text())))
 
 
 def services() -> dict[str, dict[str, Any]]:

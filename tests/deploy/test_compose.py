@@ -1,11 +1,16 @@
 """What `docker compose up` promises: it starts from nothing, and exposes nothing."""
 
+import math
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.drift.sensors import MIN_PSI_READINGS
 from pipeline.kafka_runtime import KAFKA_COORDINATES
 from pipeline.registry.folder import CURRENT
 from pipeline.run import LEAVE_TIMEOUT_S
@@ -16,6 +21,7 @@ from tests.deploy.files import (
     GRAFANA,
     PROMETHEUS,
     ROOT,
+    RULES,
     compose,
     dockerfile_stages,
     last_instruction,
@@ -141,8 +147,72 @@ def test_no_service_can_fill_memory_or_disk(service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_we_run_as_the_images_own_user(name: str) -> None:
+def test_we_run_as_the_images_own_user_unless_told(name: str) -> None:
     assert services()[name]["user"] == last_instruction("USER").rest
+    assert compose({"UID_GID": "1000:1000"})["services"][name]["user"] == "1000:1000"
+
+
+def head() -> str:
+    """What the file says of itself, without the marks of a comment."""
+    comment, _, _ = COMPOSE.read_text().partition("\nname:")
+    return re.sub(r"^# ?", "", comment, flags=re.M)
+
+
+def test_every_variable_is_explained_at_the_head() -> None:
+    _, _, table = head().partition("Variables,")
+    explained = set(re.findall(r"^  ([A-Z][A-Z_, ]*?)(?:  |$)", table, re.M))
+
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    assert {name for line in explained for name in line.split(", ")} == used
+
+
+def test_a_setting_of_the_worker_is_added_in_a_file_that_need_not_exist() -> None:
+    (file,) = services()["worker"]["env_file"]
+
+    assert file == {"path": ".env.worker", "required": False}
+    assert file["path"] in head()
+    # It is of one machine, and may hold passwords.
+    assert {file["path"], ".env"} <= set((ROOT / ".gitignore").read_text().split())
+    assert not (ROOT / file["path"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [("WORKERS", "3", "scale"), ("WORKER_MEMORY", "4g", "mem_limit")],
+)
+def test_more_workers_and_more_memory_outlast_the_next_up(
+    variable: str, value: str, key: str
+) -> None:
+    assert str(compose({variable: value})["services"]["worker"][key]) == value
+
+
+def test_the_brokers_memory_is_not_that_of_the_tools_beside_it() -> None:
+    kafka = services()["kafka"]
+    _, broker, _ = kafka["command"]
+    sizes_mb = re.findall(
+        r"-Xmx(\d+)m", f"{broker} {kafka['environment']['KAFKA_HEAP_OPTS']}"
+    )
+
+    assert kafka["mem_limit"] == "1g"
+    assert [int(size) for size in sizes_mb] == [512, 128]
+
+
+def test_alerts_link_to_grafanas_port_and_whoever_changes_it_is_told() -> None:
+    _, _, about = head().partition("GRAFANA_PORT ")
+    (port,) = re.findall(r"http://127.0.0.1:(\d+)/public", RULES.read_text())[:1]
+
+    assert services()["grafana"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"else {port}, to which alerts link" in about
+    assert "deploy/prometheus/rules.yml" in about
+
+
+def test_it_says_when_drift_is_first_shown() -> None:
+    command = services()["replayer"]["command"]
+    readings_per_s = float(command[command.index("--readings-per-s") + 1])
+    minutes = math.ceil(MIN_PSI_READINGS / readings_per_s / 60)
+
+    said = " ".join(head().split())
+    assert f"for the first {minutes} minutes, {MIN_PSI_READINGS:,} readings" in said
 
 
 def test_the_worker_cannot_change_the_detector() -> None:
@@ -195,6 +265,25 @@ def test_the_trainer_leaves_a_detector_that_is_there_alone() -> None:
 
     assert first == 'if test -f "/detectors/$$DETECTOR_NAME/manifest.json"; then exit; fi'
     assert services()["trainer"]["environment"]["DETECTOR_NAME"] == CURRENT
+
+
+def test_a_trainer_that_may_not_write_says_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    script = trainer_script().replace("/detectors", str(tmp_path)).replace("$$", "$")
+
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        env={"PATH": os.environ["PATH"], "DETECTOR_NAME": CURRENT},
+        # Root may write everywhere.
+        user=65534 if os.geteuid() == 0 else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert re.match(r"error: \S+: user \d+ may not write there; .* UID_GID", done.stderr)
 
 
 def test_no_shadow_is_scored_unless_it_is_asked_for() -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.deploy.helm import (
     RETRAINING,
@@ -19,6 +20,7 @@ from tests.deploy.helm import (
     environment,
     merged,
     one,
+    template,
     worker,
 )
 from tests.deploy.test_names import PROGRAMS
@@ -189,7 +191,108 @@ def test_retraining_on_a_gpu_leaves_the_workers_without() -> None:
     assert "nvidia.com/gpu" not in container(worker(values))["resources"]["limits"]
 
 
-def test_a_promotion_is_run_once_for_what_it_promotes() -> None:
+def promote(values: Values, registry: Path, path: Path) -> str:
+    """Run what the Job runs, in a folder of ours, and return what it says.
+
+    Args:
+        values: of the chart.
+        registry: stands for the volume.
+        path: folder of the `pipeline` that is found.
+    """
+    job = one("Job", values)
+    found = container(job)
+    variables = {**environment(job), "REGISTRY": str(registry)}
+    done = subprocess.run(
+        [*found["command"], *found["args"]],
+        env={**variables, "PATH": f"{path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def fake_promote(tmp_path: Path) -> Path:
+    """A folder with a `pipeline` that switches without looking, or fails."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "pipeline"
+    program.write_text('#!/bin/sh\n[ -d "$2/$3" ] && ln -sfn "$3" "$2/current"\n')
+    program.chmod(0o755)
+    return folder
+
+
+def current(registry: Path) -> str:
+    return os.readlink(registry / "current")
+
+
+def switch_by_hand(registry: Path, name: str) -> None:
+    (registry / "current").unlink()
+    (registry / "current").symlink_to(name)
+
+
+def test_an_upgrade_leaves_what_was_promoted_by_hand_since(
+    registry: Path, fake_promote: Path
+) -> None:
+    values = {"promote": WEEKS[2]}
+    promote(values, registry, fake_promote)
+    assert current(registry) == WEEKS[2]
+    switch_by_hand(registry, WEEKS[3])
+
+    said = promote(merged(values, {"image": {"tag": "0.2.0"}}), registry, fake_promote)
+
+    assert current(registry) == WEEKS[3]
+    assert said == (
+        f"{WEEKS[2]} was promoted for this release before: nothing is switched; "
+        f"current is {WEEKS[3]}\n"
+    )
+
+
+def test_the_one_before_is_promoted_again_by_its_name(
+    registry: Path, fake_promote: Path
+) -> None:
+    for name in (WEEKS[2], WEEKS[3], WEEKS[2]):
+        promote({"promote": name}, registry, fake_promote)
+
+        assert current(registry) == name
+
+
+def test_a_promotion_that_failed_is_tried_again(registry: Path, fake_promote: Path) -> None:
+    values = {"promote": "detector-to-come"}
+    with pytest.raises(AssertionError):
+        promote(values, registry, fake_promote)
+    (registry / "detector-to-come").mkdir()
+
+    promote(values, registry, fake_promote)
+
+    assert current(registry) == "detector-to-come"
+
+
+def test_where_nothing_is_in_use_a_name_is_promoted_again(
+    registry: Path, fake_promote: Path
+) -> None:
+    promote({"promote": WEEKS[2]}, registry, fake_promote)
+    (registry / "current").unlink()
+
+    promote({"promote": WEEKS[2]}, registry, fake_promote)
+
+    assert current(registry) == WEEKS[2]
+
+
+def test_releases_with_one_registry_do_not_take_each_others_notes() -> None:
+    def noted(release: str, namespace: str) -> str:
+        done = template({"promote": "a"}, release=release, namespace=namespace)
+        jobs = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Job"]
+        return environment(jobs[0])["RELEASE"]
+
+    assert noted("line-1", "plant") == "plant.line-1"
+    assert len({noted("a-b", "c"), noted("b", "c-a"), noted("a-b", "d")}) == 3
+
+
+def test_a_changed_promotion_is_another_job() -> None:
     def name(values: Values) -> str:
         return str(one("Job", values)["metadata"]["name"])
 
@@ -206,7 +309,7 @@ def test_a_promotion_waits_for_its_volume_and_tries_more_than_once() -> None:
 
     assert spec["activeDeadlineSeconds"] == 3600
     assert spec["backoffLimit"] == 3
-    # Gone by itself, it would be run again at the next upgrade, whatever is in use by then.
+    # Why nothing changed is in its log.
     assert "ttlSecondsAfterFinished" not in spec
 
 
@@ -267,17 +370,9 @@ def test_what_is_retrained_and_promoted_is_what_a_worker_starts_with(
     trained = retrain(values, registry, programs, history)
     assert trained.returncode == 0, trained.stderr
     (name,) = os.listdir(registry)
-    arguments = container(one("Job", {"promote": name}))["args"]
-    promoted = subprocess.run(
-        [programs / "pipeline", arguments[0], registry, *arguments[2:]],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    promote({"promote": name}, registry, programs)
 
-    assert promoted.returncode == 0, promoted.stderr
-    assert arguments[1] == "/detectors"
+    assert environment(one("Job", {"promote": name}))["REGISTRY"] == "/detectors"
     with waiting(registry) as process:
         assert process.wait(timeout=TIMEOUT_S) == 0
     assert (registry / "current").resolve().name == name

@@ -247,26 +247,6 @@ def test_a_memory_limit_of_ones_own_is_kept() -> None:
     assert container(worker(values))["resources"]["limits"] == {"memory": "7Gi"}
 
 
-def test_only_metrics_come_in_and_only_kafka_and_names_are_asked_for() -> None:
-    values = {"kafka": {"bootstrapServers": "a:9092, b:9092,c:9094"}}
-    policy = one("NetworkPolicy", values)["spec"]
-
-    assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert policy["ingress"] == [{"ports": [{"port": 9100, "protocol": "TCP"}]}]
-    assert policy["egress"] == [
-        {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-        {"ports": [{"port": 9092, "protocol": "TCP"}, {"port": 9094, "protocol": "TCP"}]},
-    ]
-
-
-def test_the_policy_holds_for_every_pod() -> None:
-    values = merged(VALUE_SETS["everything on"], {"podLabels": {}})
-    selected = one("NetworkPolicy", values)["spec"]["podSelector"]["matchLabels"].items()
-
-    for pod in pods(values):
-        assert selected <= pod["metadata"]["labels"].items()
-
-
 @pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget"])
 def test_what_is_for_workers_is_for_workers_alone(kind: str) -> None:
     values = VALUE_SETS["everything on"]

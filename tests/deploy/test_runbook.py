@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -87,12 +88,41 @@ def test_every_setting_exists() -> None:
     assert set(re.findall(r"PIPELINE_[A-Z0-9_]+", TEXT)) <= known
 
 
+class InCompose(NamedTuple):
+    """A `docker compose run` of our image."""
+
+    service: str
+    options: list[str]
+    line: list[str]
+    """The program and its arguments."""
+
+
+def in_compose(command: str) -> InCompose | None:
+    """Take a command apart; None if it is another one."""
+    if not command.startswith("docker compose run "):
+        return None
+    words = shlex.split(command)[3:]
+    options = []
+    while words[0].startswith("-"):
+        # `--rm` is the only one without a value.
+        n_words = 1 if words[0] == "--rm" else 2
+        options += words[:n_words]
+        words = words[n_words:]
+    service, *arguments = words
+    program = "pipeline"
+    if "--entrypoint" in options:
+        program = options[options.index("--entrypoint") + 1]
+    else:
+        assert "entrypoint" not in services()[service]
+    return InCompose(service, options, [program, *arguments])
+
+
 def test_every_command_of_ours_parses() -> None:
     lines = []
     for command in COMMANDS:
         bare = re.sub(r"^(?:[A-Z_]+=\S* )*", "", command.partition("#")[0]).strip()
-        bare = re.sub(r"^docker compose run --rm worker ", "pipeline ", bare)
-        bare = re.sub(r"^docker compose run --rm --entrypoint (\w+) trainer ", r"\1 ", bare)
+        if run := in_compose(command):
+            lines.append(run.line)
         bare = re.sub(r"^kubectl exec POD -- ", "", bare)
         if re.match(r"(pipeline|trainer) [a-z]", bare):
             lines.append(shlex.split(bare))
