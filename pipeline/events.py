@@ -1,7 +1,7 @@
 """Incidents against labelled events: which were found, when, and what was false."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,6 +95,18 @@ def overlap(event: Span, incident: Span) -> bool:
         and incident.begin_s <= event.end_s
         and incident.end_s >= event.begin_s
     )
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Spans of a unit that share a moment, as one; by unit, and each unit's in order."""
+    whole: list[Span] = []
+    for span in sorted(spans):
+        if whole and overlap(whole[-1], span):
+            end_s = max(whole[-1].end_s, span.end_s)
+            whole[-1] = whole[-1]._replace(end_s=end_s)
+        else:
+            whole.append(span)
+    return whole
 
 
 def usual_step_s(time_s_N: TimeArray) -> float:

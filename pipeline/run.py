@@ -21,7 +21,6 @@ from pipeline import decode
 from pipeline.delivery import AtLeastOnce, Delivery
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.detector.steady import is_steady
-from pipeline.drift.still import StillRuns
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
 from pipeline.idle import LOOK_FOR_IDLE_EVERY_S
@@ -36,12 +35,12 @@ from pipeline.settings_kafka import EXACTLY_ONCE, KafkaSettings
 from pipeline.shadow import Shadow
 from pipeline.signals import StopSignals
 from pipeline.spans import NoSpans, Spans
+from pipeline.state_size import bytes_per_unit
 from pipeline.steps import Steps, build_steps, calibrated_rule
 from pipeline.transport.base import Producer
 from pipeline.transport.choose import Clients, clients
 from pipeline.units import TOO_MANY_UNITS
 from pipeline.watch import DetectorWatch
-from pipeline.window import SlidingWindows
 from pipeline.worker import Worker
 
 log = structlog.get_logger()
@@ -222,11 +221,7 @@ def _spans(traces: TracesSettings) -> Spans:
 
 def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     """`max_units`, or fewer where the detector's windows would take too much memory."""
-    detector = loaded.detector
-    unit_bytes = SlidingWindows.bytes_per_unit(detector.window, len(detector.sensors))
-    unit_bytes += detector.memory().bytes_per_unit
-    if loaded.manifest.training.usual is not None:
-        unit_bytes += StillRuns.bytes_per_unit(len(detector.sensors))
+    unit_bytes = bytes_per_unit(loaded)
     n_detectors = 1 if settings.shadow is None else 2
     n_affordable = max(1, settings.max_state_bytes // n_detectors // unit_bytes)
     if n_affordable < settings.max_units:

@@ -188,6 +188,7 @@ class ReplaySettings(ConnectionSettings):
 
     device: str = "auto"
     max_units: int = Field(default=100_000, ge=1)
+    max_state_bytes: int = Field(default=2 * 2**30, ge=2**20)
     unit_idle_s: float = Field(default=UNIT_IDLE_S, gt=0)
     decode: DecodeSettings = DecodeSettings()
     incident: IncidentSettings = IncidentSettings()

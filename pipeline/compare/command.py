@@ -5,13 +5,20 @@ from typing import Annotated
 
 import typer
 
+from pipeline.given import given_path
+
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Detector folder.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A", parser=given_path, help="Detector folder.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", parser=given_path, help="Another one.")],
     data: Annotated[
         Path | None,
-        typer.Argument(help="CSV or Parquet. Without it, the readings topic is read."),
+        typer.Argument(
+            parser=given_path,
+            help="CSV or Parquet. Without it, the readings topic is read.",
+        ),
     ] = None,
     begin: Annotated[
         str | None,
@@ -22,13 +29,23 @@ def compare(
     end: Annotated[
         str | None, typer.Option("--to", metavar="TIME", help="Alike. By default now.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most records to read.")] = 10_000_000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most records of the topic to read. By default 10 million."
+        ),
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV of known events: unit, begin, end.")
+        Path | None,
+        typer.Option(
+            parser=given_path,
+            help="CSV of known events: unit, begin, end.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     page: Annotated[
-        Path | None, typer.Option(help="HTML file to write, with pictures.")
+        Path | None,
+        typer.Option(parser=given_path, help="HTML file to write, with pictures."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     assignments: Annotated[

@@ -38,7 +38,7 @@ class Found:
     against_labels: labelled.Comparison | None
     """None without labels."""
     unlabelled_unit_days: float
-    """The same less the labelled events; all without labels."""
+    """The same less what of it lies within labelled events; all without labels."""
 
     @property
     def n_critical(self) -> int:
@@ -89,6 +89,11 @@ class Comparison:
     blame: list[Blame]
     """The most different first."""
     labels: list[Span] | None
+    """Those of a unit that share a moment are one. None without labels."""
+    n_events_of_other_units: int
+    """Labelled events of units without readings: they count for nothing."""
+    n_events_at_other_times: int
+    """Those before their unit's first reading or after its last: nobody could find them."""
     n_warm_up: int
     """Records read before those that count."""
     notes: list[str]
@@ -119,7 +124,8 @@ def compare(
         a: nothing has gone through it yet.
         b: nor through this.
         source: of the records.
-        labels: events that should be found; None if nobody knows any.
+        labels: events that should be found, of whatever units and times; None if nobody
+            knows any.
         on_progress: told the share of records that are done, 0 to 1.
 
     Raises:
@@ -127,11 +133,12 @@ def compare(
         TransportError: the source failed.
     """
     agreement = AgreementBuilder()
+    events = None if labels is None else labelled.joined(labels)
     n_warm_up = 0
     is_warm = False
     for batch in source.batches():
         if not batch.is_warm_up and not is_warm:
-            is_warm = _begun(a, b)
+            is_warm = _begun(a, b, events or ())
         for scored_a, scored_b in zip(
             a.take(batch.records), b.take(batch.records), strict=True
         ):
@@ -140,38 +147,98 @@ def compare(
         n_warm_up += len(batch.records.records) if batch.is_warm_up else 0
         on_progress(batch.done)
     if not is_warm:
-        _begun(a, b)
+        _begun(a, b, events or ())
     both = episodes(a.incidents(), b.incidents())
+    known = None if events is None else _Labels(events, a, b)
     return Comparison(
         source=source.name,
         first_s=min(a.first_s, b.first_s),
         last_s=max(a.last_s, b.last_s),
-        a=_found(a, labels),
-        b=_found(b, labels),
+        a=_found(a, known),
+        b=_found(b, known),
         episodes=both,
         agreement=agreement.agreement(),
         blame=_blame(both),
-        labels=None if labels is None else list(labels),
+        labels=events,
+        n_events_of_other_units=0 if known is None else known.n_of_other_units,
+        n_events_at_other_times=0 if known is None else known.n_at_other_times,
         n_warm_up=n_warm_up,
         notes=list(source.notes),
     )
 
 
-def _begun(a: Side, b: Side) -> bool:
-    a.begin()
-    b.begin()
+def _begun(a: Side, b: Side, events: Sequence[Span]) -> bool:
+    a.begin(events)
+    b.begin(events)
     return True
 
 
-def _found(side: Side, labels: Sequence[Span] | None) -> Found:
+class _Labels:
+    """Owns which labelled events there are, and which of them could be found.
+
+    The same for both detectors: an event whose readings only one can read counts as one
+    that the other has missed.
+    """
+
+    def __init__(self, events: Sequence[Span], a: Side, b: Side) -> None:
+        """Args:
+        events: of a unit in the order of time, and apart.
+        a: all records have gone through it.
+        b: and through this.
+        """
+        read = _read(a, b)
+        last_s = max(a.last_s, b.last_s)
+        self.events = events
+        self.n_of_other_units = sum(event.unit not in read for event in events)
+        # An incident that is still open has nothing to do with what comes later. One that
+        # was open at the begin may have to do with what came before.
+        self._begun = [
+            event
+            for event in events
+            if event.begin_s <= (read[event.unit].end_s if event.unit in read else last_s)
+        ]
+        self._inside = {
+            event
+            for event in self._begun
+            if event.unit in read and event.end_s >= read[event.unit].begin_s
+        }
+
+    @property
+    def n_at_other_times(self) -> int:
+        """Events of units that were read, but not then."""
+        return len(self.events) - len(self._inside) - self.n_of_other_units
+
+    def against(self, incidents: Iterable[Span]) -> labelled.Comparison:
+        """Match unit by unit: of many units the events of one are few."""
+        by_unit: defaultdict[str, tuple[list[Span], list[Span]]]
+        by_unit = defaultdict(lambda: ([], []))
+        for event in self._begun:
+            by_unit[event.unit][0].append(event)
+        for incident in incidents:
+            by_unit[incident.unit][1].append(incident)
+        parts = [labelled.compare(*both) for both in by_unit.values()]
+        matches = [match for part in parts for match in part.matches]
+        return labelled.Comparison(
+            [match for match in matches if match.event in self._inside],
+            [alarm for part in parts for alarm in part.false_alarms],
+        )
+
+
+def _read(a: Side, b: Side) -> dict[str, Span]:
+    """Of each unit with events that either has read: from first reading to last."""
+    read = dict(a.read)
+    for unit, span in b.read.items():
+        other = read.get(unit, span)
+        begin_s = min(span.begin_s, other.begin_s)
+        read[unit] = Span(unit, begin_s, max(span.end_s, other.end_s))
+    return read
+
+
+def _found(side: Side, labels: _Labels | None) -> Found:
     incidents = side.incidents()
-    unit_days = side.watched_s / DAY_S
     against = None
-    labelled_days = 0.0
     if labels is not None:
-        inside = [e for e in labels if e.begin_s <= side.last_s and e.end_s >= side.first_s]
-        against = _against(inside, [incident.span for incident in incidents])
-        labelled_days = sum(_length_s(event, side) for event in inside) / DAY_S
+        against = labels.against(incident.span for incident in incidents)
     return Found(
         name=side.name,
         loaded=side.loaded,
@@ -180,29 +247,10 @@ def _found(side: Side, labels: Sequence[Span] | None) -> Found:
         n_scored=side.n_scored,
         n_rejected=side.n_rejected,
         largest_score=side.largest_score,
-        unit_days=unit_days,
+        unit_days=side.watched_s / DAY_S,
         incidents=incidents,
         against_labels=against,
-        unlabelled_unit_days=max(0.0, unit_days - labelled_days),
-    )
-
-
-def _length_s(event: Span, side: Side) -> float:
-    return min(event.end_s, side.last_s) - max(event.begin_s, side.first_s)
-
-
-def _against(labels: Iterable[Span], spans: Iterable[Span]) -> labelled.Comparison:
-    """Match unit by unit: of many units the events of one are few."""
-    by_unit: defaultdict[str, tuple[list[Span], list[Span]]]
-    by_unit = defaultdict(lambda: ([], []))
-    for event in labels:
-        by_unit[event.unit][0].append(event)
-    for span in spans:
-        by_unit[span.unit][1].append(span)
-    parts = [labelled.compare(*both) for both in by_unit.values()]
-    return labelled.Comparison(
-        [match for part in parts for match in part.matches],
-        [alarm for part in parts for alarm in part.false_alarms],
+        unlabelled_unit_days=max(0.0, side.watched_s - side.labelled_s) / DAY_S,
     )
 
 

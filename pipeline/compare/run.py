@@ -18,9 +18,12 @@ from pipeline.offline import FILE_LIMITS
 from pipeline.score import Scorer, choose_device
 from pipeline.secured import secured
 from pipeline.settings import ReplaySettings
+from pipeline.state_size import bytes_per_unit
 from pipeline.transport.choose import clients
 
 LEAVE_TIMEOUT_S = 3.0
+DEFAULT_LIMIT = 10_000_000
+"""Records of a topic: some minutes of work, should its range be large by mistake."""
 PICTURES_SHARE = 0.3
 """Of the time, that of reading again for the pictures."""
 
@@ -34,7 +37,7 @@ class Asked:
     data: Path | None
     begin: str | None
     end: str | None
-    limit: int
+    limit: int | None
     labels: Path | None
     page: Path | None
 
@@ -54,6 +57,8 @@ def run(
         raise InputError("expected either DATA, a file, or --from, to read the topic")
     if asked.data is not None and asked.end is not None:
         raise InputError("--to: DATA is read whole; it goes with --from")
+    if asked.data is not None and asked.limit is not None:
+        raise InputError("--limit: DATA is read whole; it goes with --from")
     if asked.page is not None:
         inputs = [asked.a, asked.b, asked.data, asked.labels]
         check_writable(asked.page, [p for p in inputs if p is not None], option="--page")
@@ -78,6 +83,9 @@ def run(
             labels = source.labelled()
         share = 1.0 if asked.page is None else 1.0 - PICTURES_SHARE
         comparison = compare(a, b, source, labels, lambda done: on_progress(share * done))
+        if asked.data is None:
+            for letter, side in (("A", a), ("B", b)):
+                comparison.notes.extend(_units_note(letter, side, settings.max_state_bytes))
         if asked.page is not None:
             from pipeline.compare.page import render
 
@@ -91,6 +99,18 @@ def run(
                 # A name may hold half a character, which UTF-8 cannot write.
                 file.write(content.encode("utf-8", errors="replace").decode("utf-8"))
     return comparison
+
+
+def _units_note(letter: str, side: Side, max_state_bytes: int) -> list[str]:
+    """What a worker's memory makes of these units: here they are all of the topic's, which
+    several workers share."""
+    n_affordable = max(1, max_state_bytes // bytes_per_unit(side.loaded))
+    if side.n_units <= n_affordable:
+        return []
+    return [
+        f"{letter} has read {side.n_units:,} units. With that detector a worker keeps "
+        f"{n_affordable:,} at most (PIPELINE_MAX_STATE_BYTES), and refuses the others."
+    ]
 
 
 @contextmanager
@@ -121,7 +141,7 @@ def _source(
         connect_timeout_s=kafka.connect_timeout_s,
     )
     try:
-        range_ = Range(begin_s, end_s, asked.limit)
+        range_ = Range(begin_s, end_s, asked.limit or DEFAULT_LIMIT)
         yield TopicSource(reader, kafka.readings_topic, range_, n_needed)
     finally:
         reader.close(LEAVE_TIMEOUT_S)

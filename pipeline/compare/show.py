@@ -90,6 +90,8 @@ def json_text(comparison: Comparison) -> str:
         "first_time": _iso(comparison.first_s),
         "last_time": _iso(comparison.last_s),
         "n_warm_up_records": comparison.n_warm_up,
+        "n_events_of_other_units": comparison.n_events_of_other_units,
+        "n_events_at_other_times": comparison.n_events_at_other_times,
         "a": _side(comparison.a),
         "b": _side(comparison.b),
         "n_only_a": len(comparison.by("a")),

@@ -9,9 +9,11 @@ import numpy as np
 from pipeline.alert import decode
 from pipeline.alert_log import AlertLog, Incident
 from pipeline.compare.feed import Caught, Feed
+from pipeline.compare.labelled_time import LabelledTime
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.drift.watched import Watched
 from pipeline.errors import InputError
+from pipeline.events import Span
 from pipeline.offline import ALERTS, offline_worker
 from pipeline.records import FloatArray, IntArray, Records, TimeArray, group_starts
 from pipeline.score import Scorer
@@ -70,6 +72,7 @@ class Side:
         self._worker = offline_worker(self._steps, lambda _: self._feed, self._caught)
         self._log = AlertLog(loaded.digest)
         self._watched = Watched()
+        self._labelled_time = LabelledTime(())
         self._is_counting = False
         self.n_needed = n_readings_needed(scorer, loaded.detector.window, rule)
         """Of a unit's last readings: what is remembered of it is a function of so many."""
@@ -82,13 +85,19 @@ class Side:
         """Of the readings."""
         self.watched_s = 0.0
         """Summed over units, without gaps."""
+        self.labelled_s = 0.0
+        """Of that, within labelled events."""
 
-    def begin(self) -> None:
+    def begin(self, events: Sequence[Span]) -> None:
         """What comes from now on counts; what came before was to fill windows alone.
 
         Of the incidents until now those that are still open stay.
+
+        Args:
+            events: labelled ones, of a unit in the order of time, and apart.
         """
         self._is_counting = True
+        self._labelled_time = LabelledTime(events)
         self._log.forget_closed()
 
     def take(self, records: Records) -> Iterator[Scored]:
@@ -101,16 +110,19 @@ class Side:
         while (turn := self._worker.run_once()) is not None:
             self._keep_alerts()
             scored = self._scored(turn)
-            arrived = (each.windows.arrived for each in turn.stretches)
-            watched_s = sum(map(self._watched.extend, arrived))
+            self._watch(turn)
             if self._is_counting:
                 self._count(turn, scored)
-                self.watched_s += watched_s
             yield scored
 
     def incidents(self) -> list[Incident]:
         """In the order they opened."""
         return self._log.incidents()
+
+    @property
+    def read(self) -> dict[str, Span]:
+        """Of each unit with labelled events that was read: first reading to last."""
+        return self._labelled_time.read
 
     @property
     def n_units(self) -> int:
@@ -125,6 +137,21 @@ class Side:
             raise InputError(
                 f"{self.name}: more than {MAX_INCIDENTS:,} incidents; its threshold is not "
                 "one for these readings. Compare over a shorter range"
+            )
+
+    def _watch(self, turn: Turn) -> None:
+        for stretch in turn.stretches:
+            arrived = stretch.windows.arrived
+            # How often a unit sends is learned while windows are filled, too.
+            watched_s_N = self._watched.extend_each(arrived)
+            if not self._is_counting:
+                continue
+            self.watched_s += float(watched_s_N.sum())
+            self.labelled_s += self._labelled_time.add(
+                arrived,
+                turn.readings.time_s_N[arrived.reading_N],
+                watched_s_N,
+                self._steps.units.names,
             )
 
     def _scored(self, turn: Turn) -> Scored:

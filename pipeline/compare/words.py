@@ -114,6 +114,15 @@ def summary_lines(comparison: Comparison) -> list[str]:
         lines.append(f"records that cannot be read: A {a.n_rejected:,}, B {b.n_rejected:,}")
     if comparison.n_warm_up:
         lines.append(f"{comparison.n_warm_up:,} records before that filled the windows")
+    n_units, n_times = (
+        comparison.n_events_of_other_units,
+        comparison.n_events_at_other_times,
+    )
+    if n_units or n_times:
+        lines.append(
+            f"labelled events left out: {n_units:,} of units without readings, {n_times:,} "
+            "of times without readings of their unit"
+        )
     agreement = comparison.agreement
     sample = len(agreement.score_S2)
     of = f"{agreement.n_readings:,} readings"

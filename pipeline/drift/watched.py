@@ -27,12 +27,21 @@ class Watched:
         """Learn from one poll's readings, and return how long their units were watched.
 
         Returns:
-            Seconds, summed over units: from reading to reading, without the gaps. A step
-            counts as at most five usual ones, as in `pipeline.events.watched_s`.
+            Seconds, summed over units, see `extend_each`.
+        """
+        return float(self.extend_each(arrived).sum())
+
+    def extend_each(self, arrived: Arrived) -> TimeArray:
+        """Learn from one poll's readings, and return how long each step was watched.
+
+        Returns:
+            Seconds (N,), in the order of `arrived.reading_N`: since the one before it of
+            its unit, without the gaps. A step counts as at most five usual ones, as in
+            `pipeline.events.watched_s`; 0 where a unit starts.
         """
         step_s_N, row_G, n_G = arrived.step_s_N, arrived.row_G, arrived.n_G
         if not len(step_s_N):
-            return 0.0
+            return np.empty(0, dtype=np.float64)
         n_new = n_to_add(len(self._usual_s_U), int(row_G[-1]) + 1)
         if n_new:
             self._usual_s_U = extended(self._usual_s_U, n_new, np.nan)
@@ -54,7 +63,8 @@ class Watched:
         ratio_G = ratio_N if is_one_each else np.add.reduceat(ratio_N, first_G) / n_G
         self._usual_s_U[row_G] = usual_s_G * ratio_G
         watched_s_N = np.minimum(step_s_N, MAX_USUAL_STEPS * usual_s_N)
-        return float(watched_s_N[is_step_N].sum())
+        watched_s_N[~is_step_N] = 0.0
+        return np.asarray(watched_s_N)
 
 
 def _geometric_means(

@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import InputError
+from pipeline.given import given_path
 
 
 def promote(
     registry: Annotated[
-        Path, typer.Argument(help="Folder of detectors, each in a folder of its own.")
+        Path,
+        typer.Argument(
+            parser=given_path, help="Folder of detectors, each in a folder of its own."
+        ),
     ],
     name: Annotated[
         str | None, typer.Argument(help="Detector to take into use. None lists them.")

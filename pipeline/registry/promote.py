@@ -1,7 +1,7 @@
 """Switching a registry to another detector, once that one is known to be good."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.detector import manifest as manifests
@@ -22,7 +22,7 @@ class Known:
     """None where it cannot be read."""
     digest: str
     problem: str = ""
-    """Why it cannot be read."""
+    """Why it cannot be read; of a promotion, why it cannot be verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Promotion:
     old: Known | None
     """None at first."""
     new: Known
+    previous: str | None
+    """Where `previous` leads then; None if nowhere."""
 
 
 def promote(
@@ -42,11 +44,12 @@ def promote(
 ) -> Promotion:
     """Have `current` lead to a verified detector, and `previous` to the one before.
 
-    If it is in use already, nothing changes. `previous` is never led to a detector that
-    cannot be read: nobody could go back to it. Whatever stops a call between its two
-    switches, both links lead to whole detectors: to the old one if it was on its way to
-    a new one, and to the one before if on its way back. There they agree, so that another
-    `--back` is refused rather than led one too far.
+    If it is in use already, nothing changes. `previous` is led to none but a verified
+    detector: nobody could go back to another, and the one that it leads to would be
+    forgotten. Whatever stops a call between its two switches, both links lead to whole
+    detectors: to the old one if it was on its way to a new one, and to the one before if on
+    its way back. There they agree, so that another `--back` is refused rather than led one
+    too far.
 
     Args:
         registry: where.
@@ -63,18 +66,17 @@ def promote(
         is_back = name is None
         if name is None:
             name = _before(registry, old_name, previous)
-        folder = registry.detector(name)
-        loaded = load(folder)
-        old = None if old_name is None else known(registry, old_name)
-        new = Known(name, loaded.manifest, loaded.digest)
-        promotion = Promotion(old, new)
+        new = _verified(registry, name)
+        old = new if name == old_name else _old(registry, old_name)
+        is_old_good = old is not None and name != old_name and not old.problem
+        promotion = Promotion(old, new, old_name if is_old_good else previous)
         on_verified(promotion)
         if is_dry_run or name == old_name:
             return promotion
-        flush_detector(folder)
+        flush_detector(registry.detector(name))
         switches = [(CURRENT, name)]
-        if old is not None and old.manifest is not None:
-            switches.insert(1 if is_back else 0, (PREVIOUS, old.name))
+        if old_name is not None and is_old_good:
+            switches.insert(1 if is_back else 0, (PREVIOUS, old_name))
         for link, target in switches:
             registry.switch(link, target)
     return promotion
@@ -87,6 +89,21 @@ def _before(registry: Registry, current: str | None, previous: str | None) -> st
             f"promote one by its name, see `pipeline promote {registry.folder}`"
         )
     return previous
+
+
+def _verified(registry: Registry, name: str) -> Known:
+    loaded = load(registry.detector(name))
+    return Known(name, loaded.manifest, loaded.digest)
+
+
+def _old(registry: Registry, name: str | None) -> Known | None:
+    """What is in use, and what is wrong with it."""
+    if name is None:
+        return None
+    try:
+        return _verified(registry, name)
+    except InputError as error:
+        return replace(known(registry, name), problem=str(error))
 
 
 def known(registry: Registry, name: str) -> Known:

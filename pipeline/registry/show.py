@@ -74,7 +74,9 @@ def show_promotion(promotion: Promotion) -> None:
     for line in _changed_sensors(old, new):
         console.print(line, markup=False, soft_wrap=True)
     if old and old.problem:
-        console.print(f"now: {old.problem}", markup=False, soft_wrap=True)
+        stays = f"{PREVIOUS} stays {promotion.previous or 'unset'}"
+        line = f"{old.name} cannot be verified, so that {stays}: {old.problem}"
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _facts(manifest: Manifest | None) -> dict[str, str]:

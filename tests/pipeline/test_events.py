@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.events import Span, compare, labelled_events, usual_step_s, watched_s
+from pipeline.events import Span, compare, joined, labelled_events, usual_step_s, watched_s
 
 
 def span(begin_s: float, end_s: float, unit: str = "a") -> Span:
@@ -96,3 +96,9 @@ def test_a_unit_was_watched_from_reading_to_reading_less_the_gaps(
 
     assert usual_step_s(time_s_N) == step_s
     assert watched_s(time_s_N) == seconds
+
+
+def test_spans_of_a_unit_that_share_a_moment_are_one() -> None:
+    spans = [span(20, 30), span(10, 20), span(40, 50), span(42, 45), span(15, 60, "b")]
+
+    assert joined(spans) == [span(10, 30), span(40, 50), span(15, 60, "b")]

@@ -121,7 +121,7 @@ def asked(a: Path, b: Path, data: Path | None = None, **others: object) -> Asked
     fields: dict[str, object] = {
         "begin": None,
         "end": None,
-        "limit": 1_000_000,
+        "limit": None,
         "labels": None,
         "page": None,
         **others,

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.compare import side
+from pipeline.compare.comparison import Comparison
 from pipeline.compare.run import run
 from pipeline.compare.show import json_text, show_comparison
+from pipeline.compare.words import figure_rows, summary_lines
 from pipeline.detector.artifact import load
 from pipeline.errors import InputError
 from pipeline.offline import scored_rows
@@ -17,6 +19,7 @@ from pipeline.score import Scorer, choose_device
 from pipeline.settings import ReplaySettings
 from pipeline.table import read_table
 from tests.pipeline.compare.comparing import (
+    BEGAN_S,
     N_READINGS,
     UNITS,
     WINDOW_A,
@@ -113,6 +116,54 @@ def test_labels_of_a_file_of_their_own_go_before(
     assert comparison.a.n_false == len(comparison.by("both"))
 
 
+def written(path: Path, *events: tuple[str, float, float]) -> Path:
+    """A file of labels; times count from the first reading."""
+    lines = [f"{unit},{BEGAN_S + begin},{BEGAN_S + end}" for unit, begin, end in events]
+    path.write_text("\n".join(["unit,begin,end", *lines]))
+    return path
+
+
+def figure(comparison: Comparison, what: str) -> tuple[str, str]:
+    (row,) = [row for row in figure_rows(comparison) if row.what == what]
+    return row.a, row.b
+
+
+def test_labelled_events_of_other_units_and_times_count_for_nothing(
+    wide: Path, narrow: Path, data: Path, tmp_path: Path
+) -> None:
+    known = [("pump-1", 150, 179), ("pump-2", 150, 179), ("pump-2", 230, 239)]
+    others = [("pump-9", 0, 1e9), ("pump-8", 100, 200), ("pump-1", 1_000, 2_000)]
+    labels = written(tmp_path / "labels.csv", *known, *others)
+
+    comparison = run(asked(wide, narrow, data, labels=labels), SETTINGS)
+
+    assert comparison.n_events_of_other_units == 2
+    assert comparison.n_events_at_other_times == 1
+    assert figure(comparison, "labelled events found") == ("3 of 3", "2 of 3")
+    assert comparison.a.unlabelled_unit_days * 86_400 == pytest.approx(
+        len(UNITS) * (N_READINGS - 1) - (29 + 29 + 9)
+    )
+    (said,) = [line for line in summary_lines(comparison) if "left out" in line]
+    assert said.startswith("labelled events left out: 2 of units without readings, 1 of")
+
+
+def test_labelled_events_that_overlap_count_once(
+    wide: Path, narrow: Path, data: Path, tmp_path: Path
+) -> None:
+    labels = written(
+        tmp_path / "labels.csv",
+        *[("pump-2", 150, 179)] * 3,
+        ("pump-2", 170, 200),
+    )
+
+    comparison = run(asked(wide, narrow, data, labels=labels), SETTINGS)
+
+    assert figure(comparison, "labelled events found") == ("1 of 1", "1 of 1")
+    assert comparison.b.unlabelled_unit_days * 86_400 == pytest.approx(
+        len(UNITS) * (N_READINGS - 1) - 50
+    )
+
+
 def test_a_sensor_that_the_file_lacks_is_named(
     wide: Path, narrow: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +200,7 @@ def test_progress_goes_from_nothing_to_all(
         ({"data": None}, "expected either DATA"),
         ({"begin": "24h"}, "expected either DATA"),
         ({"end": "1h"}, "--to: DATA is read whole"),
+        ({"limit": 10}, "--limit: DATA is read whole"),
         ({"page": Path("/")}, "--page /: expected a file"),
     ],
 )

@@ -11,9 +11,11 @@ from pipeline.alert import Alert, decode
 from pipeline.compare import topic as topics
 from pipeline.compare.run import run
 from pipeline.compare.show import json_text
+from pipeline.detector.artifact import load
 from pipeline.errors import InputError
 from pipeline.settings import ReplaySettings
 from pipeline.settings_kafka import KafkaSettings
+from pipeline.state_size import bytes_per_unit
 from pipeline.transport.choose import ClientName, clients
 from pipeline.transport.kafka_python import KafkaPythonConsumer
 from tests.pipeline.compare.comparing import (
@@ -175,6 +177,21 @@ def test_a_limit_is_said_and_holds_for_the_page_too(
     assert part.a.n_readings == 700
     assert part.notes == ["Only the first 700 records were read (--limit)."]
     assert part.notes[0] in page.read_text()
+
+
+def test_units_for_which_a_worker_has_no_memory_are_said(
+    settings: ReplaySettings, wide: Path, narrow: Path
+) -> None:
+    settings = settings.model_copy(
+        update={"max_state_bytes": 2 * bytes_per_unit(load(wide))}
+    )
+
+    comparison = run(asked(wide, narrow, begin=EVERYTHING), settings)
+
+    assert comparison.notes == [
+        "A has read 3 units. With that detector a worker keeps 2 at most "
+        "(PIPELINE_MAX_STATE_BYTES), and refuses the others."
+    ]
 
 
 def test_a_time_without_records_is_refused(

@@ -69,6 +69,32 @@ def test_a_dry_run_and_a_second_time_say_so(
     assert again.splitlines()[-1] == "2026-11-28 is in use already"
 
 
+def test_it_says_that_nobody_is_led_back_to_a_bad_detector(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, folder, "2026-11-28")
+    (folder / "2026-11-28" / "weights.safetensors").write_bytes(b"")
+
+    text = said(capsys, folder, "2026-12-05")
+
+    assert (
+        "2026-11-28 cannot be verified, so that previous stays unset: "
+        f"{folder}/2026-11-28/weights.safetensors: "
+    ) in text
+    assert not (folder / "previous").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("promote", ""), ("promote", "", "2026-12-05"), ("compare", "", "b", "c")]
+)
+def test_an_empty_path_is_refused(arguments: tuple[str, ...]) -> None:
+    done = command("pipeline", *arguments)
+
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: expected a path, got an empty one; ")
+
+
 def test_a_bad_detector_is_one_line_and_exit_code_2(folder: Path) -> None:
     (folder / "2026-12-05" / "weights.safetensors").write_bytes(b"")
 

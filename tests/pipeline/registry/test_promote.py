@@ -109,6 +109,41 @@ def test_nobody_is_led_back_to_a_detector_that_cannot_be_read(registry: Registry
     assert links(registry) == (NAMES[2], NAMES[0])
 
 
+def by_hand(registry: Registry, name: str) -> None:
+    """Have `current` lead somewhere, unverified."""
+    (registry.folder / CURRENT).unlink()
+    (registry.folder / CURRENT).symlink_to(name)
+
+
+@pytest.mark.parametrize("name", [NAMES[2], None])
+def test_nobody_is_led_back_to_a_detector_that_cannot_be_verified(
+    registry: Registry, name: str | None
+) -> None:
+    to(registry, NAMES[0])
+    to(registry, NAMES[1])
+    saved_detector(registry.folder / "bad", seed=9)
+    (registry.folder / "bad" / WEIGHTS).write_bytes(b"")
+    by_hand(registry, "bad")
+
+    promotion = to(registry, name)
+
+    assert promotion.old is not None
+    assert "weights.safetensors" in promotion.old.problem
+    assert promotion.previous == NAMES[0]
+    assert links(registry) == (name or NAMES[0], NAMES[0])
+
+
+def test_nobody_is_led_back_to_a_link(registry: Registry) -> None:
+    to(registry, NAMES[0])
+    to(registry, NAMES[1])
+    (registry.folder / "alias").symlink_to(NAMES[1])
+    by_hand(registry, "alias")
+
+    to(registry, NAMES[2])
+
+    assert links(registry) == (NAMES[2], NAMES[0])
+
+
 def test_a_dry_run_verifies_and_switches_nothing(registry: Registry) -> None:
     promotion = promote(registry, NAMES[0], is_dry_run=True)
 
