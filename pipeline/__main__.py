@@ -196,9 +196,12 @@ def replay(
 @app.command()
 def alerts(
     since: Annotated[
-        str,
-        typer.Option(help="Alerts published since then: 1h, 7d, or an ISO 8601 time."),
-    ] = "1d",
+        str | None,
+        typer.Option(
+            help="Alerts published since then: 1h, 7d, or an ISO 8601 time. Unless told: "
+            "all for what is open now, 1d for lines as they come."
+        ),
+    ] = None,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="All that the topic holds.")
     ] = False,
@@ -220,7 +223,8 @@ def alerts(
     """Follow the alert topic: what is open, and what was closed lately.
 
     Repeats are dropped. It is a member of no group, and commits nothing. Where the output
-    is no terminal, alerts are printed a line each.
+    is no terminal, alerts are printed a line each. An incident of which the topic holds no
+    alert any more, as it has been open for longer than they are kept, is not shown.
     """
     from pipeline.signals import StopSignals
 
@@ -233,11 +237,12 @@ def alerts(
 
     import time
 
-    from pipeline.follow.command import follow, options
+    from pipeline.follow.command import follow, options, terminal
 
+    console = terminal()
     begin = "" if from_beginning else since
-    wanted = options(begin, units or [], severity, once, as_json, time.time())
-    follow(settings, wanted, signals)
+    wanted = options(begin, units or [], severity, once, as_json, console, time.time())
+    follow(settings, wanted, console, signals)
 
 
 @app.command()

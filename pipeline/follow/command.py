@@ -13,7 +13,7 @@ from rich.live import Live
 
 from pipeline.errors import InputError, TransportError
 from pipeline.follow.incidents import Incidents, Wanted
-from pipeline.follow.show import alert_line, json_line, open_lines, screen
+from pipeline.follow.show import Frame, alert_line, json_line, open_lines, screen
 from pipeline.preflight import check_connection
 from pipeline.records import Record
 from pipeline.security import kafka_python_options
@@ -23,6 +23,9 @@ from pipeline.signals import StopSignals
 from pipeline.times import length_s, moment_s, parse_iso_s
 from pipeline.transport.kafka_reader import KafkaReader
 
+LINES_SINCE = "1d"
+"""Unless told otherwise. What shows open incidents reads all: of one that has been open for
+long there may be no newer alert than its first."""
 MAX_RECORDS = 2_000
 POLL_TIMEOUT_S = 0.25
 DRAW_EVERY_S = 0.5
@@ -41,17 +44,34 @@ class Options(NamedTuple):
     wanted: Wanted
     once: bool
     as_json: bool
+    is_drawn: bool
+    """As a picture, not as lines."""
+
+
+def terminal() -> Console:
+    """What is written to."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def options(
-    since: str,
+    since: str | None,
     units: Sequence[str],
     severity: str,
     once: bool,
     as_json: bool,
+    console: Console,
     now_s: float,
 ) -> Options:
     """What the command line says.
+
+    Args:
+        since: a length of time or a time; empty: all; None: what suits the rest.
+        units: see `Wanted`.
+        severity: see `Wanted`.
+        once: show what is open, and end.
+        as_json: one alert a line.
+        console: one on which no picture can be drawn gets lines.
+        now_s: seconds since 1970.
 
     Raises:
         InputError: a time or a severity is none.
@@ -59,8 +79,11 @@ def options(
     if severity not in ("warning", "critical"):
         raise InputError(f"--severity {severity}: expected warning or critical")
     wanted = Wanted(tuple(units), "critical" if severity == "critical" else "warning")
+    is_drawn = console.is_terminal and not console.is_dumb_terminal and not as_json
+    if since is None:
+        since = "" if once or is_drawn else LINES_SINCE
     since_s = _time_s(since, now_s) if since else 0.0
-    return Options(since_s, wanted, once, as_json)
+    return Options(since_s, wanted, once, as_json, is_drawn)
 
 
 def _time_s(since: str, now_s: float) -> float:
@@ -90,9 +113,11 @@ class Follower:
         options: Options,
         title: str,
         now_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
         self._now_s = now_s
+        self._wall_s = wall_s
         self._options = options
         self._title = title
         self._incidents = Incidents(options.wanted)
@@ -106,19 +131,26 @@ class Follower:
         Raises:
             TransportError: Kafka refused; or, asked once, does not answer.
         """
-        is_drawn = console.is_terminal and not self._options.as_json
         if self._options.once:
             self._read_to_the_end(stopped, console)
-            if is_drawn:
-                console.print(self._screen(MAX_LINES_ONCE))
+            if stopped.is_set():
+                _tell(f"{self._title}: ended before all was read")
+            elif self._options.is_drawn:
+                console.print(self._screen(console, MAX_LINES_ONCE))
             elif not self._options.as_json:
                 for line in open_lines(self._incidents, self._options.since_s):
                     _print(console, line)
-        elif is_drawn:
+        elif self._options.is_drawn:
             self._draw(stopped, console)
         else:
             while not stopped.is_set():
-                self._print_alerts(console, self._poll())
+                was_silent = self._is_silent
+                records = self._poll()
+                if self._is_silent != was_silent:
+                    # Lines that do not come look like peace.
+                    says = "does not answer" if self._is_silent else "answers again"
+                    _tell(f"{self._title}: {says}")
+                self._print_alerts(console, records)
 
     def _read_to_the_end(self, stopped: "Stopped", console: Console) -> None:
         while not stopped.is_set() and not self._reader.has_caught_up():
@@ -134,16 +166,16 @@ class Follower:
 
     def _draw(self, stopped: "Stopped", console: Console) -> None:
         with Live(
-            self._screen(console.height), console=console, auto_refresh=False, screen=True
+            self._screen(console), console=console, auto_refresh=False, screen=True
         ) as live:
             while not stopped.is_set():
                 self._take(self._poll())
                 now_s = self._now_s()
                 if now_s - self._drawn_at_s >= DRAW_EVERY_S:
                     self._drawn_at_s = now_s
-                    live.update(self._screen(console.height), refresh=True)
+                    live.update(self._screen(console), refresh=True)
         # The picture stays when it is left.
-        console.print(self._screen(console.height))
+        console.print(self._screen(console))
 
     def _poll(self) -> list[Record]:
         records = self._reader.poll(MAX_RECORDS, POLL_TIMEOUT_S)
@@ -169,12 +201,12 @@ class Follower:
                 _print(console, line)
         console.file.flush()
 
-    def _screen(self, n_lines: int) -> RenderableType:
-        title = self._title + ("  KAFKA DOES NOT ANSWER" if self._is_silent else "")
+    def _screen(self, console: Console, n_lines: int | None = None) -> RenderableType:
         return screen(
             self._incidents,
-            title,
-            n_lines,
+            # In front, where a narrow terminal does not cut it off.
+            ("KAFKA DOES NOT ANSWER  " if self._is_silent else "") + self._title,
+            Frame(console.width, n_lines or console.height, self._wall_s()),
             self._options.since_s,
             # Offsets without a record may be left, see `QUIET_POLLS`.
             self._reader.has_caught_up() or self._n_quiet >= QUIET_POLLS,
@@ -187,7 +219,9 @@ class Stopped(Protocol):
     def is_set(self) -> bool: ...
 
 
-def follow(settings: ConnectionSettings, options: Options, signals: StopSignals) -> None:
+def follow(
+    settings: ConnectionSettings, options: Options, console: Console, signals: StopSignals
+) -> None:
     """Show the alert topic until a signal or, if it is asked for once, its end.
 
     Raises:
@@ -205,7 +239,7 @@ def follow(settings: ConnectionSettings, options: Options, signals: StopSignals)
     ):
         follower = Follower(reader, options, title)
         with _reader_may_leave():
-            follower.run(stopped, Console(highlight=False, markup=False, emoji=False))
+            follower.run(stopped, console)
 
 
 def _reader(kafka: KafkaSettings, since_s: float) -> KafkaReader:
@@ -236,3 +270,7 @@ def _reader_may_leave() -> Iterator[None]:
 def _print(console: Console, line: str) -> None:
     # Not through the console, which would fold it at the terminal's width.
     console.file.write(line + "\n")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

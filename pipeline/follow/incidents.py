@@ -64,7 +64,9 @@ class Wanted:
 class Totals:
     """What was read, in numbers."""
 
-    n_opened: int = 0
+    n_seen: int = 0
+    """Incidents. Of one that opened as a warning, or before the reading began, the first
+    alert that is looked at is not the one that opened it."""
     n_closed: int = 0
     n_repeats: int = 0
     n_malformed: int = 0
@@ -130,6 +132,9 @@ class Incidents:
     def _add(self, alert: Alert) -> None:
         known = self._open.pop(alert.incident_id, None)
         incident = _incident(alert, known.scores if known else array("f"))
+        # Of those beyond `max_open` nothing is known that would tell which is the first.
+        is_first = alert.state == "opened" or not self.totals.n_beyond
+        self.totals.n_seen += known is None and is_first
         if alert.state == "closed":
             self.totals.n_closed += 1
             self._closed[alert.incident_id] = None
@@ -137,7 +142,6 @@ class Incidents:
                 self._closed.popitem(last=False)
             self.recent = [incident, *self.recent][:MAX_RECENT]
             return
-        self.totals.n_opened += alert.state == "opened"
         if known is None and len(self._open) >= self._max_open:
             self.totals.n_beyond += alert.state == "opened"
             return

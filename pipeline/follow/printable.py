@@ -1,18 +1,29 @@
 """Text of others, made safe to print: whoever sends readings chooses the units' names."""
 
+from rich.cells import cell_len
+
 SUBSTITUTE = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def printable(text: str, max_chars: int) -> str:
+def printable(text: str, max_cells: int) -> str:
     """The text, without what a terminal would obey, and not too long.
 
     Escape sequences, line breaks, and marks that turn the direction of writing around are
     each replaced by one character.
+
+    Args:
+        text: anything.
+        max_cells: of a terminal's line, where some characters take two and some none.
+            Also the most characters.
     """
-    cut = text if len(text) <= max_chars else text[: max_chars - 1] + ELLIPSIS
-    return "".join(c if c.isprintable() else SUBSTITUTE for c in cut)
+    clean = "".join(c if c.isprintable() else SUBSTITUTE for c in text[: max_cells + 1])
+    if max(len(clean), cell_len(clean)) <= max_cells:
+        return clean
+    while max(len(clean), cell_len(clean)) >= max_cells:
+        clean = clean[:-1]
+    return clean + ELLIPSIS
 
 
 def number(value: float) -> str:

@@ -5,10 +5,13 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from kafka import KafkaConsumer, OffsetAndMetadata
+from kafka.errors import CommitFailedError
 
 from pipeline.transport.kafka_python import KafkaPythonProducer
 from pipeline.transport.kafka_python_transactions import KafkaPythonTransactions
@@ -19,6 +22,7 @@ from tests.support import unique_name
 
 FILE = ROOT / "deploy" / "examples" / "consumer.py"
 TIMEOUT_S = 60.0
+Values = Sequence[bytes | None]
 
 
 @pytest.fixture
@@ -113,30 +117,136 @@ def test_what_a_transaction_took_back_is_not_worked_on(
             process.kill()
 
 
-def test_nothing_is_committed_before_the_whole_poll_is_worked_on(
+class Group:
+    """Its member is given these polls, of each partition one value, and then ended."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *polls: Values) -> None:
+        self.worked_on: list[str] = []
+        self.committed: dict[str, int] = {}
+        self.refusals: list[Exception] = []
+        self.max_records = 0
+        self.stop: Callable[[], object] = lambda: None
+        self._polls = list(polls)
+        self._names = runpy.run_path(str(FILE))["main"].__globals__
+        consumer = SimpleNamespace(
+            poll=self._poll, commit=self._commit, close=lambda: self.worked_on.append("end")
+        )
+        monkeypatch.setitem(self._names, "KafkaConsumer", lambda *_, **__: consumer)
+        monkeypatch.setattr(signal, "signal", self._on_signal)
+        self.do(monkeypatch, lambda unit: None)
+
+    def do(self, monkeypatch: pytest.MonkeyPatch, work: Callable[[str], object]) -> None:
+        def noted(alert: dict[str, Any]) -> None:
+            work(alert["unit"])
+            self.worked_on.append(alert["unit"])
+
+        monkeypatch.setitem(self._names, "work", noted)
+
+    def run(self) -> None:
+        self._names["main"]("kafka:9092")
+
+    def _on_signal(self, number: int, handler: Callable[[int, object], None]) -> None:
+        self.stop = lambda: handler(number, None)
+
+    def _poll(self, timeout_ms: int, max_records: int) -> dict[str, list[SimpleNamespace]]:
+        self.max_records = max_records
+        if not self._polls:
+            self.stop()
+            return {}
+        return {
+            f"alerts-{number}": [SimpleNamespace(value=value, partition=number, offset=7)]
+            for number, value in enumerate(self._polls.pop(0))
+        }
+
+    def _commit(self, offsets: dict[str, OffsetAndMetadata], timeout_ms: int) -> None:
+        if self.refusals:
+            raise self.refusals.pop()
+        self.committed.update({name: at.offset for name, at in offsets.items()})
+
+
+def test_a_signal_ends_it_after_the_alert_in_hand_and_only_that_is_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A commit is of all partitions, also of those whose records are yet to come."""
-    example = runpy.run_path(str(FILE))
-    names = example["main"].__globals__
-    n_committed: list[int] = []
-    first, second = [SimpleNamespace(value=alert_json(n, unit=f"pump-{n}")) for n in (1, 2)]
-    consumer = SimpleNamespace(
-        poll=lambda **_: {"alerts-0": [first], "alerts-1": [second]},
-        commit=lambda: n_committed.append(1),
-    )
+    group = Group(monkeypatch, [alert_json(1, unit="fan"), alert_json(2, unit="pump-7")])
+    group.do(monkeypatch, lambda unit: group.stop())
 
-    def crash(alert: dict[str, object]) -> None:
-        if alert["unit"] == "pump-2":
+    group.run()
+
+    assert group.worked_on == ["fan", "end"]
+    assert group.committed == {"alerts-0": 8}
+
+
+def test_nothing_is_committed_of_work_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(monkeypatch, [alert_json(1, unit="fan"), alert_json(2, unit="pump-7")])
+
+    def crash(unit: str) -> None:
+        if unit == "pump-7":
             raise OSError("the disk is full")
 
-    monkeypatch.setitem(names, "KafkaConsumer", lambda *_, **__: consumer)
-    monkeypatch.setitem(names, "work", crash)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    group.do(monkeypatch, crash)
     with pytest.raises(OSError, match="full"):
-        names["main"]("kafka:9092")
+        group.run()
 
-    assert n_committed == []
+    assert "alerts-1" not in group.committed
+
+
+def test_half_a_minute_of_work_an_alert_is_no_reason_to_be_put_out_of_the_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = Group(monkeypatch)
+
+    group.run()
+
+    longest_s = KafkaConsumer.DEFAULT_CONFIG["max_poll_interval_ms"] / 1000
+    assert group.max_records * 30.0 <= longest_s
+
+
+def test_who_is_out_of_the_group_says_so_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = [alert_json(1, unit="fan")]
+    group = Group(monkeypatch, again, again)
+    group.refusals = [CommitFailedError()]
+
+    group.run()
+
+    assert group.worked_on == ["fan", "end"]
+    assert group.committed == {"alerts-0": 8}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("the last alerts are not committed and may come again: Commit")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\xff\x1b[2J",
+        b"[" * 100_000,
+        b"[1]",
+        b"7",
+        b'{"schema": "alert/1"}',
+        alert_json(schema="alert/2"),
+        alert_json(incident_id=[1]),
+        alert_json(sensors=7),
+        alert_json(sensors=[{}]),
+    ],
+)
+def test_what_is_no_alert_is_passed_over_with_one_line(
+    value: bytes | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    group = Group(monkeypatch, [value, alert_json(unit="fan")])
+
+    group.run()
+
+    assert group.worked_on == ["fan", "end"]
+    assert group.committed == {"alerts-0": 8, "alerts-1": 8}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("skipped partition 0 offset 7, no alert/1: ")
+    assert line.isprintable()
+    assert len(line) < 300
 
 
 def test_it_is_short() -> None:
@@ -144,4 +254,4 @@ def test_it_is_short() -> None:
     functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
 
     n_lines = sum((f.end_lineno or 0) - f.lineno + 1 for f in functions)
-    assert n_lines <= 36
+    assert n_lines <= 60

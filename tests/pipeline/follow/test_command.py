@@ -68,7 +68,7 @@ def test_once_says_what_is_open(
     row, totals = ended.stdout.splitlines()
     assert row.split()[0] == "critical"
     assert "pump-7" in row
-    assert totals.startswith("1 open, 1 of them critical; 2 opened and 1 closed since")
+    assert totals.startswith("1 open, 1 of them critical; 1 closed, of 2 told of;")
     assert totals.endswith("2 repeats; 1 records that are no alerts")
 
 
@@ -118,6 +118,8 @@ def test_only_what_was_published_since_is_read(
 
     assert units("--since", "2026-11-18T11:07:00Z") == 1
     assert units("--from-beginning") == 2
+    # Of one that does not get worse there is no newer alert, however long it is open.
+    assert units() == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -226,9 +228,21 @@ def test_a_topic_that_does_not_exist_is_one_line(kafka_bootstrap_servers: str) -
     assert len(ended.stderr.splitlines()) == 1
 
 
+def console(term: str = "") -> Console:
+    """A terminal, if it is of some kind, or else a pipe."""
+    return Console(
+        file=io.StringIO(),
+        force_terminal=bool(term),
+        width=60,
+        height=30,
+        _environ={"TERM": term},
+    )
+
+
 @pytest.mark.parametrize(
     ("since", "begin_s"),
     [
+        ("", 0.0),
         ("1h", 6_400.0),
         ("90s", 9_910.0),
         ("9999999d", 0.0),
@@ -236,7 +250,28 @@ def test_a_topic_that_does_not_exist_is_one_line(kafka_bootstrap_servers: str) -
     ],
 )
 def test_since_is_a_length_of_time_or_a_time(since: str, begin_s: float) -> None:
-    assert options(since, [], "warning", False, False, 10_000.0).since_s == begin_s
+    wanted = options(since, [], "warning", False, False, console(), 10_000.0)
+
+    assert wanted.since_s == begin_s
+
+
+@pytest.mark.parametrize(
+    ("once", "as_json", "term", "begin_s"),
+    [
+        (True, False, "", 0.0),
+        (True, True, "", 0.0),
+        (False, False, "xterm", 0.0),
+        (False, True, "xterm", 13_600.0),
+        (False, False, "dumb", 13_600.0),
+        (False, False, "", 13_600.0),
+    ],
+)
+def test_what_shows_open_incidents_reads_all_and_what_shows_lines_a_day(
+    once: bool, as_json: bool, term: str, begin_s: float
+) -> None:
+    wanted = options(None, [], "warning", once, as_json, console(term), 100_000.0)
+
+    assert wanted.since_s == begin_s
 
 
 @pytest.mark.parametrize(
@@ -248,16 +283,17 @@ def test_since_is_a_length_of_time_or_a_time(since: str, begin_s: float) -> None
 )
 def test_options_that_make_no_sense_are_refused(since: str, severity: str) -> None:
     with pytest.raises(InputError, match="expected"):
-        options(since, [], severity, False, False, 0.0)
+        options(since, [], severity, False, False, console(), 0.0)
 
 
 class Silent:
-    """A broker that has said all that it had to say, and then nothing more."""
+    """A broker that has said all that it had to say, and then nothing for a while."""
 
-    def __init__(self, values: list[bytes]) -> None:
+    def __init__(self, values: list[bytes], answers: list[bool]) -> None:
         self.now_s = 0.0
         self.n_polls = 0
         self._records = [record(value) for value in values]
+        self._answers = answers
 
     def now(self) -> float:
         return self.now_s
@@ -272,20 +308,51 @@ class Silent:
         return True
 
     def answers(self, timeout_s: float) -> bool:
-        return False
+        return self._answers.pop(0)
 
     def is_set(self) -> bool:
-        return self.n_polls >= 100
+        return not self._answers
 
 
 def test_a_broker_that_falls_silent_is_told_of_not_shown_as_peace() -> None:
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=True, width=120, height=30)
-    silent = Silent([alert_json()])
-    wanted = options("1d", [], "warning", False, False, 0.0)
+    terminal = console("xterm")
+    silent = Silent([alert_json()], [False, False])
+    wanted = options("1d", [], "warning", False, False, terminal, 0.0)
 
-    Follower(silent, wanted, "alerts", silent.now).run(silent, console)
+    Follower(silent, wanted, "alerts, " * 20, silent.now).run(silent, terminal)
 
-    _, _, left_behind = file.getvalue().rpartition("\x1b[?1049l")
+    _, _, left_behind = written(terminal).rpartition("\x1b[?1049l")
     assert "KAFKA DOES NOT ANSWER" in left_behind
     assert "pump-7" in left_behind
+
+
+@pytest.mark.parametrize(("as_json", "term"), [(False, ""), (True, ""), (False, "dumb")])
+def test_where_alerts_are_lines_a_silent_broker_is_a_line_on_standard_error(
+    as_json: bool, term: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = console(term)
+    silent = Silent([alert_json()], [True, False, False, True, True])
+    wanted = options("1d", [], "warning", False, as_json, lines, 0.0)
+
+    Follower(silent, wanted, "alerts", silent.now).run(silent, lines)
+
+    assert capsys.readouterr().err == "alerts: does not answer\nalerts: answers again\n"
+    assert len(written(lines).splitlines()) == 1
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_what_was_not_read_to_its_end_is_no_account_of_what_is_open(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = console()
+    silent = Silent([alert_json()], [])
+    wanted = options(None, [], "warning", True, False, lines, 0.0)
+
+    Follower(silent, wanted, "alerts", silent.now).run(silent, lines)
+
+    assert capsys.readouterr().err == "alerts: ended before all was read\n"
+    assert written(lines) == ""

@@ -33,14 +33,20 @@ def test_an_incident_is_open_until_it_is_closed() -> None:
     incidents.take(ended)
     assert incidents.n_open == 0
     assert [each.state for each in incidents.recent] == ["closed"]
-    assert (incidents.totals.n_opened, incidents.totals.n_closed) == (1, 1)
+    assert (incidents.totals.n_seen, incidents.totals.n_closed) == (1, 1)
 
 
 def test_one_that_opened_before_the_reading_began_is_shown_all_the_same() -> None:
     incidents = after([alert_json(1, "updated", 10.0, 2.5)])
 
     assert [each.opened_s for each in incidents.worst(10)] == [BEGIN_S]
-    assert incidents.totals.n_opened == 0
+    assert incidents.totals.n_seen == 1
+
+
+def test_one_that_opened_as_a_warning_is_counted_when_it_is_critical() -> None:
+    critical = after([*course(1)[:-1], *course(2)], Wanted(severity="critical"))
+
+    assert (critical.n_open, critical.totals.n_seen, critical.totals.n_closed) == (1, 2, 1)
 
 
 @given(st.data())
@@ -133,6 +139,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             incidents.take(value)
 
     assert (incidents.n_open, incidents.totals.n_beyond) == (10, 190)
+    assert incidents.totals.n_seen == 200
     assert len(incidents.recent) == MAX_RECENT
     assert len(incidents._closed) == 5
     for each in incidents.worst(10):

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from pipeline.follow.printable import number, printable, sparkline
 
@@ -20,6 +21,8 @@ from pipeline.follow.printable import number, printable, sparkline
         ("a\nb\tc\x07", "a�b�c�"),
         ("\u202egnp", "�gnp"),
         ("x" * 40, "x" * 19 + "…"),
+        ("ポ" * 10, "ポ" * 10),
+        ("ポ" * 11, "ポ" * 9 + "…"),
     ],
 )
 def test_what_a_terminal_would_obey_is_replaced(text: str, shown: str) -> None:
@@ -30,7 +33,7 @@ def test_what_a_terminal_would_obey_is_replaced(text: str, shown: str) -> None:
 def test_nothing_that_is_shown_controls_anything(text: str) -> None:
     shown = printable(text, 20)
 
-    assert len(shown) <= 20
+    assert max(len(shown), cell_len(shown)) <= 20
     assert all(unicodedata.category(c)[0] != "C" for c in shown)
 
 

@@ -4,21 +4,30 @@ import io
 import json
 import re
 
+import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.alert import decode
 from pipeline.follow.incidents import Incidents, Wanted
-from pipeline.follow.show import alert_line, json_line, open_lines, screen, totals
-from tests.alerts import alert_json, course
+from pipeline.follow.show import Frame, alert_line, json_line, open_lines, screen, totals
+from tests.alerts import BEGIN_S, alert_json, course
 
 EVIL = "\x1b[2J\x1b]0;title\x07[bold red]:boom: \u202egnp"
 
 
-def shown(incidents: Incidents, n_lines: int = 40, has_caught_up: bool = True) -> str:
-    """What a terminal of this height gets, escape sequences and all."""
+def shown(
+    incidents: Incidents,
+    n_lines: int = 40,
+    has_caught_up: bool = True,
+    width_cells: int = 120,
+    since_s: float = 0.0,
+) -> str:
+    """What a terminal of this size gets an hour after the incidents opened."""
     file = io.StringIO()
-    console = Console(file=file, force_terminal=True, width=120, markup=False)
-    console.print(screen(incidents, "alerts", n_lines, 0.0, has_caught_up))
+    console = Console(file=file, force_terminal=True, width=width_cells, markup=False)
+    frame = Frame(width_cells, n_lines, BEGIN_S + 3_600)
+    console.print(screen(incidents, "alerts", frame, since_s, has_caught_up))
     return file.getvalue()
 
 
@@ -48,6 +57,56 @@ def test_without_any_it_says_so_once_all_is_read() -> None:
     assert "no incident is open" not in shown(of(), has_caught_up=False)
 
 
+def test_of_what_was_not_read_it_says_nothing() -> None:
+    text = without_colours(shown(of(), since_s=1_795_000_000.0))
+
+    assert "no incident is open that was told of since 2026-11-18T11:06:40Z" in text
+
+
+def test_an_open_incident_is_open_until_now_and_a_closed_one_was_until_its_end() -> None:
+    text = without_colours(shown(of(alert_json(1, unit="fan"), *course(2))))
+
+    for unit, duration in (("fan", "60 min"), ("pump-7", "17 min")):
+        (line,) = [line for line in text.splitlines() if line.startswith(unit)]
+        assert duration in line
+
+
+@pytest.mark.parametrize(
+    ("width_cells", "unit"),
+    [(80, "x" * 31), (80, "ポ" * 40), (60, "x" * 31), (40, "x" * 31), (30, "ポ" * 40)],
+)
+def test_severity_and_peak_are_told_in_full_however_narrow_it_is(
+    width_cells: int, unit: str
+) -> None:
+    incidents = of(alert_json(1, unit=unit, score=12.34), alert_json(2, unit="fan"))
+
+    text = without_colours(shown(incidents, width_cells=width_cells))
+
+    rows = [line for line in text.splitlines() if line[:1] == unit[0] or line[:3] == "fan"]
+    for line, said in zip(rows, ("critical", "warning"), strict=True):
+        assert said in line.split()
+        assert {"12.34", "1.50"} & set(line.split())
+        assert cell_len(line) <= width_cells
+
+
+def test_on_eighty_columns_there_is_room_for_a_long_name_and_its_sensors() -> None:
+    text = without_colours(shown(of(alert_json(unit="x" * 31)), width_cells=80))
+
+    (row,) = [line for line in text.splitlines() if line.startswith("x")]
+    assert row.split() == ["x" * 31, "warning", "60", "min", "1.50", "vibration"]
+
+
+def test_scores_go_first_where_there_is_no_room() -> None:
+    incidents = of(*course(1, n_updates=14)[:-1])
+
+    wide, narrow = (shown(incidents, width_cells=width) for width in (120, 72))
+
+    assert "█" in wide
+    assert "█" not in narrow
+    assert "2026-11-18" in narrow
+    assert "vibration" in narrow
+
+
 def test_it_fits_the_terminal_and_counts_the_rest() -> None:
     incidents = of(*(alert_json(n, unit=f"pump-{n}") for n in range(500)))
     for number in range(500, 540):
@@ -57,6 +116,7 @@ def test_it_fits_the_terminal_and_counts_the_rest() -> None:
     text = shown(incidents, n_lines=30)
 
     assert len(text.splitlines()) <= 30
+    assert len(shown(incidents, n_lines=30, width_cells=40).splitlines()) <= 30
     n_shown = len(re.findall(r"pump-\d+ +", text.partition("closed lately")[0]))
     assert f"and {500 - n_shown} more are open" in text
 
@@ -104,6 +164,6 @@ def test_the_totals_tell_what_was_left_out() -> None:
     text = totals(of(alert_json(1), alert_json(1), b"junk"), 1_795_000_000.5)
 
     assert text == (
-        "1 open, 0 of them critical; 1 opened and 0 closed since 2026-11-18T11:06:40Z; "
+        "1 open, 0 of them critical; 0 closed, of 1 told of since 2026-11-18T11:06:40Z; "
         "1 repeats; 1 records that are no alerts"
     )
