@@ -1,10 +1,12 @@
 """What several tests need: waiting, names, and both transports behind one face."""
 
 import itertools
+import resource
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
@@ -28,6 +30,7 @@ T = TypeVar("T")
 # Far beyond what anything takes on a busy machine: it only ends a test that hangs.
 DEADLINE_S = 30.0
 POLL_TIMEOUT_S = 0.05
+MIB = 2**20
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout_s: float = DEADLINE_S) -> T:
@@ -41,6 +44,19 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = DEADLIN
         assert time.monotonic() < deadline_s, f"waited in vain until {what}"
         time.sleep(0.005)
     return outcome
+
+
+@contextmanager
+def memory_left(n_bytes: int) -> Iterator[None]:
+    """No more than so much is to be had; what threads and buffers take is taken before."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    n_pages = int(Path("/proc/self/statm").read_text().split()[0])
+    used_bytes = n_pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def unique_name(prefix: str) -> str:

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipeline.configure import SourcedSettings
+from pipeline.detector.manifest_parts import MAX_RECOVERY
 from pipeline.settings import parse_trigger
 from trainer.corrupt import parse_corrupt
 from trainer.stretches import STRETCH_WINDOWS
@@ -85,7 +86,7 @@ class TrainerSettings(SourcedSettings):
     trigger: str = "2/3"
     """k/n: k of the last n scores at or above the threshold open an incident."""
 
-    recovery: int = Field(default=15, ge=1)
+    recovery: int = Field(default=15, ge=1, le=MAX_RECOVERY)
     """So many scores in a row below 0.85 of the threshold close it."""
 
     calibration_fraction: float = Field(default=0.25, gt=0, lt=1)

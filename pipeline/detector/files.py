@@ -3,6 +3,9 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from pipeline.errors import DetectorError
@@ -27,18 +30,30 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of one of a detector's files.
 
     Raises:
-        DetectorError: it is missing, no plain file, or larger than `max_bytes`.
+        DetectorError: see `open_file`.
+    """
+    with open_file(path, max_bytes) as (file, n_bytes):
+        # Its size, not `max_bytes`: `read` allocates what it is asked for. A file that
+        # grows meanwhile is cut off here, and its digest is that of no detector.
+        return file.read(n_bytes)
+
+
+@contextmanager
+def open_file(path: Path, max_bytes: int) -> Iterator[tuple[BufferedReader, int]]:
+    """One of a detector's files, and its size in bytes.
+
+    Raises:
+        DetectorError: it is missing, no plain file, larger than `max_bytes`, or cannot be
+            read, then or later.
     """
     try:
         # Not through a link: a detector is the files in its folder and nothing else.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(file, "rb") as opened:
-            status = os.fstat(opened.fileno())
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(number, "rb") as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
                 raise DetectorError(f"{path}: expected a file of at most {max_bytes} bytes")
-            # Its size, not `max_bytes`: `read` allocates what it is asked for. A file that
-            # grows meanwhile is cut off here, and its digest is that of no detector.
-            return opened.read(status.st_size)
+            yield file, status.st_size
     except OSError as error:
         raise _unreadable(path, error) from error
 

@@ -1,13 +1,11 @@
 """Reading a detector's folder: nothing in it is trusted before it was checked."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from pipeline.detector import manifest as manifests
 from pipeline.detector import weights
@@ -21,7 +19,6 @@ from pipeline.detector.files import (
     MAX_HEADER_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_REFERENCE_BYTES,
-    MAX_TENSORS_BYTES,
     REFERENCE,
     WEIGHTS,
     check_there,
@@ -32,8 +29,8 @@ from pipeline.detector.manifest_parts import ElboPart, FilePart
 from pipeline.detector.residual import ResidualScoring, Statistic
 from pipeline.detector.scoring import Scoring
 from pipeline.detector.signature import Signature
-from pipeline.detector.strict import check_tensors_header, shown
-from pipeline.detector.weights import UNREADABLE
+from pipeline.detector.strict import shown
+from pipeline.detector.tensors import FLOAT32, Claim, Claims, read_tensors
 from pipeline.errors import DetectorError, lacks_memory, one_line
 from pipeline.records import FloatArray
 
@@ -113,16 +110,11 @@ def load_whole(folder: Path, loaded: LoadedDetector) -> FloatArray | None:
 
 def _reference(folder: Path, loaded: LoadedDetector) -> dict[str, FloatArray]:
     limit = 2 * MAX_REFERENCE_BYTES + MAX_HEADER_BYTES
+    part = loaded.manifest.reference
     with _translated_errors(folder):
-        content = _verified(folder, REFERENCE, loaded.manifest.reference, limit)
-        try:
-            return safetensors.numpy.load(content)
-        except UNREADABLE as error:
-            if lacks_memory(error):
-                raise
-            raise DetectorError(
-                f"{folder / REFERENCE}: expected windows: {one_line(error)}"
-            ) from error
+        _check_name(folder, REFERENCE, part)
+        tensors = read_tensors(folder / REFERENCE, part.sha256, limit, lambda claims: None)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _checked_windows(
@@ -130,8 +122,7 @@ def _checked_windows(
 ) -> FloatArray:
     detector = loaded.detector
     if (
-        windows_BTF.dtype != np.float32
-        or windows_BTF.ndim != 3
+        windows_BTF.ndim != 3
         or windows_BTF.shape[2] != len(detector.sensors)
         or not 1 <= windows_BTF.shape[1] <= detector.window
         or len(windows_BTF) == 0
@@ -157,9 +148,7 @@ def load_golden(folder: Path, loaded: LoadedDetector) -> FloatArray:
         DetectorError: the file is not the one that the detector was saved with.
     """
     with _translated_errors(folder):
-        content = _verified(folder, GOLDEN, loaded.manifest.golden, MAX_GOLDEN_BYTES)
-        readings_NF: FloatArray = safetensors.numpy.load(content)["readings"]
-        return readings_NF
+        return _golden(folder, loaded.manifest)[0]
 
 
 @contextmanager
@@ -187,12 +176,11 @@ def _loaded(folder: Path, text: bytes) -> LoadedDetector:
                 f"{folder}: expected a model family of {sorted(FAMILIES)}, "
                 f"got {shown(part.family)}; a newer version wrote it"
             )
-    golden = _verified(folder, GOLDEN, manifest.golden, MAX_GOLDEN_BYTES)
+    _check_name(folder, WEIGHTS, manifest.weights)
+    _check_name(folder, GOLDEN, manifest.golden)
     _check_name(folder, REFERENCE, manifest.reference)
     check_there(folder / REFERENCE)
-    networks, scaling = weights.decode(
-        folder, manifest, _verified(folder, WEIGHTS, manifest.weights)
-    )
+    networks, scaling = weights.read(folder, manifest)
     detector = Detector(
         sensors=tuple(manifest.sensors),
         networks=networks,
@@ -200,7 +188,7 @@ def _loaded(folder: Path, text: bytes) -> LoadedDetector:
         scoring=_scoring(folder, manifest),
         threshold=manifest.threshold.value,
     )
-    _check_golden(folder, detector, golden)
+    _check_golden(folder, detector, *_golden(folder, manifest))
     return LoadedDetector(detector, manifest, manifests.digest(manifest))
 
 
@@ -240,50 +228,42 @@ def _scoring(folder: Path, manifest: Manifest) -> Scoring:
     )
 
 
-def _check_golden(folder: Path, detector: Detector, content: bytes) -> None:
-    try:
-        tensors = safetensors.numpy.load(content)
-        golden_NF, expected_B = tensors["readings"], tensors["scores"]
-    except UNREADABLE as error:
-        if lacks_memory(error):
-            raise
-        raise DetectorError(
-            f"{folder}: expected golden readings and their scores: {one_line(error)}"
-        ) from error
-    n_windows = len(golden_NF) - detector.window + 1 if golden_NF.ndim else 0
-    shape = (len(golden_NF) if golden_NF.ndim else 0, len(detector.sensors))
-    if (
-        golden_NF.dtype != np.float32
-        or expected_B.dtype != np.float32
-        or golden_NF.shape != shape
-        or expected_B.shape != (n_windows,)
-        or not 1 <= n_windows <= MAX_GOLDEN_WINDOWS
-    ):
-        raise DetectorError(
-            f"{folder}: expected 1 to {MAX_GOLDEN_WINDOWS} golden windows of "
-            f"{detector.window} readings of {shape[1]} sensors with a score each, in "
-            f"float32, got {golden_NF.dtype} {golden_NF.shape} and {expected_B.dtype} "
-            f"{expected_B.shape}"
-        )
-    score_B = detector.score_series(golden_NF).score_B
+def _golden(folder: Path, manifest: Manifest) -> tuple[FloatArray, FloatArray]:
+    """Readings, shape (N, F), and the scores recorded of their windows, shape (B,)."""
+    n_sensors, window = len(manifest.sensors), manifest.window
+
+    def check(claims: Claims) -> None:
+        readings, scores = claims.get("readings"), claims.get("scores")
+        n_windows = readings.shape[0] - window + 1 if readings and readings.shape else 0
+        expected = {
+            "readings": Claim(FLOAT32, (n_windows + window - 1, n_sensors)),
+            "scores": Claim(FLOAT32, (n_windows,)),
+        }
+        if claims != expected or not 1 <= n_windows <= MAX_GOLDEN_WINDOWS:
+            names = sorted(claims.keys() - expected.keys())
+            raise DetectorError(
+                f"{folder}: expected 1 to {MAX_GOLDEN_WINDOWS} golden windows of {window} "
+                f"readings of {n_sensors} sensors with a score each, in float32, got "
+                f"readings {readings}, scores {scores}"
+                + (f" and {shown(names[0])}" if names else "")
+            )
+
+    sha256 = manifest.golden.sha256
+    tensors = read_tensors(folder / GOLDEN, sha256, MAX_GOLDEN_BYTES, check)
+    return tensors["readings"].numpy(), tensors["scores"].numpy()
+
+
+def _check_golden(
+    folder: Path, detector: Detector, golden_NF: FloatArray, expected_B: FloatArray
+) -> None:
+    # Numbers that overflow together give other scores than those recorded.
+    with np.errstate(all="ignore"):
+        score_B = detector.score_series(golden_NF).score_B
     if not np.allclose(score_B, expected_B, rtol=GOLDEN_TOLERANCE, atol=1e-6):
         raise DetectorError(
             f"{folder}: golden windows score {score_B[:4].tolist()} but were recorded as "
             f"{expected_B[:4].tolist()}; it is not the detector that was trained"
         )
-
-
-def _verified(
-    folder: Path, name: str, part: FilePart, max_bytes: int = MAX_TENSORS_BYTES
-) -> bytes:
-    _check_name(folder, name, part)
-    content = read_file(folder / name, max_bytes)
-    if hashlib.sha256(content).hexdigest() != part.sha256:
-        raise DetectorError(
-            f"{folder / name}: its SHA-256 is not the manifest's; it was changed or damaged"
-        )
-    check_tensors_header(folder / name, content)
-    return content
 
 
 def _check_name(folder: Path, name: str, part: FilePart) -> None:

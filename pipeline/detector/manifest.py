@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import msgspec
 
 from pipeline.detector.manifest_parts import (
+    MAX_SPAN_VALUES,
     N_QUANTILE_BINS,
     ElboPart,
     FilePart,
     IncidentPart,
+    Name,
     NetworkPart,
     ResidualPart,
     ScalerPart,
@@ -23,21 +25,24 @@ from pipeline.errors import DetectorError
 SCHEMA_PREFIX = "detector/"
 SCHEMA = f"{SCHEMA_PREFIX}2"
 MAX_SENSORS = 10_000
+MAX_CONTAINERS = 500_000
+"""Objects and lists in the text, which take 20 times its memory. There are no more than a
+few for each sensor; brackets in units' names count with them."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `manifest.json`, less its own digest."""
 
     schema: str
-    name: str
-    sensors: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_SENSORS)]
+    name: Name
+    sensors: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=MAX_SENSORS)]
     networks: Annotated[list[NetworkPart], msgspec.Meta(min_length=1, max_length=16)]
     scaler: ScalerPart
     score: ResidualPart | ElboPart
     threshold: ThresholdPart
     incident: IncidentPart
     training: TrainingPart
-    versions: dict[str, str]
+    versions: dict[Name, Name]
     weights: FilePart
     golden: FilePart
     reference: FilePart
@@ -84,12 +89,12 @@ def _check_residual(score: ResidualPart, n_sensors: int) -> None:
     for statistic in score.statistics:
         if not len(statistic.scale) == len(statistic.typical) == n_scored:
             raise ValueError(f"statistics must be of the {n_scored} sensors scored")
-        _check_span(statistic.span)
+        _check_span(statistic.span, n_sensors)
     for signature in score.signatures:
         rows = (signature.scale, signature.center, *signature.directions)
         if any(len(row) != n_scored for row in rows):
             raise ValueError(f"signatures must be of the {n_scored} sensors scored")
-        _check_span(signature.span)
+        _check_span(signature.span, n_sensors)
 
 
 def _check_usual(usual: UsualPart, n_sensors: int) -> None:
@@ -103,9 +108,13 @@ def _check_usual(usual: UsualPart, n_sensors: int) -> None:
         raise ValueError(f"usual values must be in {N_QUANTILE_BINS} bins a sensor")
 
 
-def _check_span(span: int) -> None:
+def _check_span(span: int, n_sensors: int) -> None:
     if span & (span - 1):
         raise ValueError(f"span {span} is not a power of two")
+    if span > 1 and span * n_sensors > MAX_SPAN_VALUES:
+        raise ValueError(
+            f"span {span} of {n_sensors} sensors is longer than {MAX_SPAN_VALUES} values"
+        )
 
 
 def is_sensor_name(name: str) -> bool:
@@ -149,6 +158,8 @@ def decode(text: bytes, where: str) -> Manifest:
     Raises:
         DetectorError: not JSON, of another schema version, incomplete, or edited.
     """
+    if text.count(b"{") + text.count(b"[") > MAX_CONTAINERS:
+        raise DetectorError(f"{where}: not a detector's manifest: too many lists in it")
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
         refuse_repeated_names(text, where)

@@ -8,11 +8,21 @@ MAX_CURVE = 256
 MAX_UNITS = 200_000
 """With a scaler of their own."""
 
+MAX_RECOVERY = 2**24
+MAX_SPAN_VALUES = 2**19
+"""Readings of a statistic's span x F: what is kept of each unit's residuals."""
+MAX_NAME_CHARS = 1_000
+"""Names go into alerts, metrics and lines of the log."""
+
+_LARGEST = 3.4028234663852886e38
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Exact as a float too."""
+Amount = Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
+Finite = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 # They become float32: smaller ones would be 0 and be divided by, larger ones infinite.
-Divisor = Annotated[
-    float, msgspec.Meta(ge=1.1754943508222875e-38, le=3.4028234663852886e38)
-]
+Divisor = Annotated[float, msgspec.Meta(ge=1.1754943508222875e-38, le=_LARGEST)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 
 
 class NetworkPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,11 +41,8 @@ class StatisticPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["burst", "shift"]
     span: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     scale: list[Divisor]
-    typical: list[Annotated[float, msgspec.Meta(ge=0)]]
+    typical: list[Amount]
     limit: Divisor
-
-
-Finite = Annotated[float, msgspec.Meta(ge=-3.4028234663852886e38, le=3.4028234663852886e38)]
 
 
 class SignaturePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,9 +89,9 @@ class ScalerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["pooled", "per unit"]
     """Whether units share one scaler."""
-    gain: float
+    gain: Finite
     """By how much units' own scalers foretell held-out readings better: nats a value."""
-    mean: list[float]
+    mean: list[Finite]
     """Of all units pooled: for units that have no scaler of their own."""
     scale: list[Divisor]
     units: Annotated[list[str], msgspec.Meta(max_length=MAX_UNITS)]
@@ -96,7 +103,7 @@ class IncidentPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     trigger: tuple[Positive, Annotated[int, msgspec.Meta(ge=1, le=64)]]
     """(k, n): k of the last n scores at or above 1.0 open an incident."""
-    recovery: Positive
+    recovery: Annotated[int, msgspec.Meta(ge=1, le=MAX_RECOVERY)]
     """m: that many scores in a row below 0.85 close it."""
 
 
@@ -107,22 +114,25 @@ class ThresholdPart(
 
     value: Divisor
     """In what the scoring gives."""
-    method: str
-    asked_false_alarms_per_unit_day: float
-    observed_false_alarms: int
+    method: Name
+    asked_false_alarms_per_unit_day: Amount
+    observed_false_alarms: Count
     """Incidents in the calibration part at this threshold."""
-    calibration_unit_days: float
+    calibration_unit_days: Amount
     """Length of the calibration part, summed over units."""
-    expected_false_alarms_per_unit_day: float
-    at_most_false_alarms_per_unit_day: float | None
+    expected_false_alarms_per_unit_day: Amount
+    at_most_false_alarms_per_unit_day: Amount | None
     """Upper end of the rate's one-sided 95 % Poisson interval; None if unknown."""
     limited_by: Literal["", "history", "max_readings", "scores"]
     """Why the rate asked for is not promised: too short a history to show it, or too short
     what `max_readings` left of it, or scores that make no more incidents before these melt
     into one. Empty where it is promised."""
-    score_counts: Annotated[list[int], msgspec.Meta(max_length=MAX_CURVE)] = []
+    score_counts: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=0, le=2**53 // MAX_CURVE)]],
+        msgspec.Meta(max_length=MAX_CURVE),
+    ] = []
     """Of the calibration part, windows by score; see `pipeline.drift.score_bins`."""
-    score_psi: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    score_psi: Amount = 0.0
     """How far the scores of a quarter of it are from all of them, at most."""
 
 
@@ -146,9 +156,9 @@ class UsualPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the values, in each bin."""
     missing: list[Share]
     """Of the readings, those without a value."""
-    longest_still: list[Annotated[int, msgspec.Meta(ge=0, le=2**53)]]
+    longest_still: list[Count]
     """Readings in a row, at most, that repeated the one before them."""
-    psi: list[Annotated[float, msgspec.Meta(ge=0)]]
+    psi: list[Amount]
     """How far a quarter of the history is from all of it, at most; see `psi`."""
 
 
@@ -157,23 +167,23 @@ class TrainingPart(
 ):
     """What it was trained on, and how."""
 
-    first_time: str
-    last_time: str
-    n_units: int
-    n_rows: int
-    data_digest: str
+    first_time: Name
+    last_time: Name
+    n_units: Count
+    n_rows: Count
+    data_digest: Name
     """SHA-256 over the sensors' names and the rows that were used."""
-    n_windows: dict[str, int]
+    n_windows: dict[str, Count]
     """Training windows of a member on average, and held-out ones of all members."""
-    n_steps: int
-    losses: dict[str, float]
+    n_steps: Count
+    losses: dict[str, Finite]
     """Mean training loss at the end, by family."""
-    explained: float
+    explained: Finite
     """Share of the held-out variance of the scored sensors that reconstructions explain."""
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
     settings: dict[str, Any]
     left_out: list[str]
-    loss_curves: dict[str, Annotated[list[float], msgspec.Meta(max_length=MAX_CURVE)]] = {}
+    loss_curves: dict[str, Annotated[list[Finite], msgspec.Meta(max_length=MAX_CURVE)]] = {}
     """Mean training loss by family, of equal parts of the training, in their order."""
     usual: UsualPart | None = None
 

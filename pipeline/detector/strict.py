@@ -1,14 +1,9 @@
 """What the libraries that decode a detector's files would let pass."""
 
 import json
-from pathlib import Path
 
 from pipeline.errors import DetectorError, one_line
 
-MAX_TENSORS_HEADER_BYTES = 2**20
-"""Of a safetensors file: what `trainer fit` writes has under 100 KiB. A header of the
-100 MB that the library takes would become a million tensors."""
-_LENGTH_BYTES = 8
 MAX_SHOWN = 80
 MAX_SHOWN_OF_ERROR = 500
 
@@ -25,18 +20,6 @@ def refuse_repeated_names(text: bytes, where: str) -> None:
         raise DetectorError(f"{where}: {error} stands there twice") from None
     except (ValueError, RecursionError):
         return
-
-
-def check_tensors_header(path: Path, content: bytes) -> None:
-    """Raise DetectorError unless tensors have a small header, with each name once."""
-    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
-    if len(content) < _LENGTH_BYTES or length > MAX_TENSORS_HEADER_BYTES:
-        raise DetectorError(
-            f"{path}: expected tensors with a header of at most "
-            f"{MAX_TENSORS_HEADER_BYTES} bytes, got {length}"
-        )
-    header = content[_LENGTH_BYTES : _LENGTH_BYTES + length]
-    refuse_repeated_names(header, str(path))
 
 
 def shown(value: object) -> str:

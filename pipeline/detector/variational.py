@@ -59,10 +59,13 @@ class VariationalAutoencoder(Network):
         # The same draws for every window, stored with the weights: a window has one score,
         # on any machine, wherever in a batch it stands. Antithetic pairs halve the noise.
         generator = torch.Generator().manual_seed(0)
-        # On the generator's own device, whatever device the network is built on: `load`
-        # builds it without memory.
-        half_SL = torch.randn(N_SAMPLES // 2, latent, generator=generator, device="cpu")
-        noise_MSL = torch.cat([half_SL, -half_SL]).repeat(n_members, 1, 1)
+        if self.log_variance_MF.is_meta:
+            # `load` builds it without memory, and fills it from a file.
+            noise_MSL = torch.empty(n_members, N_SAMPLES, latent)
+        else:
+            # On the generator's own device, whatever device the network is built on.
+            half_SL = torch.randn(N_SAMPLES // 2, latent, generator=generator, device="cpu")
+            noise_MSL = torch.cat([half_SL, -half_SL]).repeat(n_members, 1, 1)
         self.register_buffer("latent_noise_MSL", noise_MSL)
 
     def encode(self, x_MBTF: Tensor) -> Tensor:

@@ -1,33 +1,30 @@
 """`weights.safetensors`: the networks' parameters, and the scalers that units have of
 their own."""
 
+import math
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from pipeline.detector.detector import Detector, as_float32
 from pipeline.detector.families import build_network
+from pipeline.detector.files import MAX_TENSORS_BYTES, WEIGHTS
 from pipeline.detector.manifest import Manifest
 from pipeline.detector.manifest_parts import NetworkPart
 from pipeline.detector.network import Network, NetworkShape
 from pipeline.detector.scaler import Scaler
 from pipeline.detector.scaling import Scaling
 from pipeline.detector.strict import shown
-from pipeline.errors import DetectorError, lacks_memory, one_line
+from pipeline.detector.tensors import FLOAT32, Claim, Claims, read_tensors
+from pipeline.errors import DetectorError
 
-# What safetensors raises for content that is not its own, or of a type it does not know.
-UNREADABLE = (
-    safetensors.SafetensorError,
-    AssertionError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 MEAN, SCALE = "scaling.mean_UF", "scaling.scale_UF"
+
+MAX_LAUNCH_VALUES = 2**24
+"""Members x T x F, or x the width of a layer, of a network whose weights are fewer.
+Networks take 8 windows at once at the least: half a GiB for each layer."""
 
 
 def encode(detector: Detector) -> bytes:
@@ -41,9 +38,7 @@ def encode(detector: Detector) -> bytes:
     return safetensors.torch.save(tensors)
 
 
-def decode(
-    folder: Path, manifest: Manifest, content: bytes
-) -> tuple[tuple[Network, ...], Scaling]:
+def read(folder: Path, manifest: Manifest) -> tuple[tuple[Network, ...], Scaling]:
     """The networks and the scaling that a manifest describes.
 
     The manifest's sizes are claims, so nothing is allocated by them: the tensors must have
@@ -53,30 +48,28 @@ def decode(
         DetectorError: the content is not what the manifest says.
     """
     n_sensors = len(manifest.sensors)
+    # Without memory, and without its weights being drawn.
     with torch.device("meta"):
         networks = nn.ModuleList(
             build_network(part.family, _shape(part, n_sensors))
             for part in manifest.networks
         )
-    try:
-        tensors = safetensors.torch.load(content)
-    except UNREADABLE as error:
-        if lacks_memory(error):
-            raise
-        raise DetectorError(
-            f"{folder}: the weights do not fit: {one_line(error)}"
-        ) from error
-    expected = {n: (t.dtype, tuple(t.shape)) for n, t in networks.state_dict().items()}
+    expected = {n: Claim(FLOAT32, tuple(t.shape)) for n, t in networks.state_dict().items()}
+    _check_launches(folder, manifest, sum(math.prod(e.shape) for e in expected.values()))
     units = manifest.scaler.units
     if units:
-        expected |= dict.fromkeys((MEAN, SCALE), (torch.float32, (len(units), n_sensors)))
-    found = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise DetectorError(
-                f"{folder}: the weights do not fit: expected {shown(name)} to be "
-                f"{expected.get(name)}, got {found.get(name)}"
-            )
+        expected |= dict.fromkeys((MEAN, SCALE), Claim(FLOAT32, (len(units), n_sensors)))
+
+    def check(found: Claims) -> None:
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise DetectorError(
+                    f"{folder}: the weights do not fit: expected {shown(name)} to be "
+                    f"{expected.get(name)}, got {found.get(name)}"
+                )
+
+    sha256 = manifest.weights.sha256
+    tensors = read_tensors(folder / WEIGHTS, sha256, MAX_TENSORS_BYTES, check)
     pooled = Scaler(as_float32(manifest.scaler.mean), as_float32(manifest.scaler.scale))
     scaling = Scaling(pooled)
     if units:
@@ -86,6 +79,19 @@ def decode(
     networks.load_state_dict(tensors, assign=True)
     of_families = (network.eval() for network in networks if isinstance(network, Network))
     return tuple(of_families), scaling
+
+
+def _check_launches(folder: Path, manifest: Manifest, n_weights: int) -> None:
+    # Of some families the weights do not grow with the window, nor with what they take.
+    for part in manifest.networks:
+        width = max(len(manifest.sensors), part.hidden)
+        n_values = part.members * part.window * width
+        if n_values > max(MAX_LAUNCH_VALUES, n_weights):
+            raise DetectorError(
+                f"{folder}: {part.members} networks {shown(part.family)} over windows of "
+                f"{part.window} readings, {width} wide, take {n_values} values a window; "
+                f"expected at most {max(MAX_LAUNCH_VALUES, n_weights)}"
+            )
 
 
 def _check_scalers(folder: Path, mean_UF: Tensor, scale_UF: Tensor) -> None:

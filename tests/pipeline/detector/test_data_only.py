@@ -13,7 +13,7 @@ import pytest
 import pipeline
 import trainer
 from pipeline.detector.artifact import GOLDEN, MANIFEST, WEIGHTS, load
-from pipeline.detector.strict import MAX_TENSORS_HEADER_BYTES
+from pipeline.detector.tensors import MAX_TENSORS_HEADER_BYTES
 from tests.pipeline.detector.test_hostile import refusal
 from tests.pipeline.detector.test_tampering import rewrite
 from tests.processes import command

@@ -41,7 +41,7 @@ def refused(folder: Path) -> DetectorError:
 def test_to_lack_memory_is_one_line_and_may_pass(
     error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "decode", fails(error))
+    monkeypatch.setattr(weights, "read", fails(error))
 
     refusal = refused(folder)
 
@@ -64,7 +64,7 @@ def test_a_disk_that_does_not_answer_is_one_line_and_may_pass(
 def test_any_other_failure_of_torch_is_one_line_and_does_not_pass(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "decode", fails(RuntimeError("shapes\ndiffer")))
+    monkeypatch.setattr(weights, "read", fails(RuntimeError("shapes\ndiffer")))
 
     refusal = refused(folder)
 
