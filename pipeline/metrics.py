@@ -150,7 +150,7 @@ class WorkerMetrics(DetectorMetrics):
         self.incidents_per_unit_day = gauge(
             "pipeline_incidents_per_unit_day",
             "Incidents opened per unit and day watched, over the last hour, day and week "
-            "of this worker; NaN where nothing was watched.",
+            "of this worker with the detector in use; NaN where nothing was watched.",
             "over",
         )
         self.ready = gauge("pipeline_ready", "What /readyz says: 1 ready, 0 not.")

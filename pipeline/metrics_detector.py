@@ -1,7 +1,7 @@
 """The metrics of the detectors in use: which they are, and whether they still fit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -11,7 +11,8 @@ from pipeline.records import TimeArray
 
 
 class SensorShares(Protocol):
-    """How each sensor has moved, in the order of the detector's; NaN where unknown."""
+    """How each sensor has moved, in the order of the detector's; NaN where unknown. And
+    how many of them too far, by what is known."""
 
     @property
     def psi_F(self) -> TimeArray: ...  # noqa: N802
@@ -21,6 +22,8 @@ class SensorShares(Protocol):
     def missing_F(self) -> TimeArray: ...  # noqa: N802
     @property
     def stuck_F(self) -> TimeArray: ...  # noqa: N802
+    @property
+    def n_drifting(self) -> Mapping[str, int]: ...
 
 
 class DetectorMetrics:
@@ -108,6 +111,17 @@ class DetectorMetrics:
             "Incidents per unit and day that calibration found in normal readings.",
             "digest",
         )
+        self.detector_incidents_opened = counter(
+            "pipeline_detector_incidents_opened_total",
+            "Incidents opened by the detector in use, since it was taken.",
+            "digest",
+        )
+        self.detector_unit_days = counter(
+            "pipeline_detector_unit_days_watched_total",
+            "Time that units were watched with the detector in use, as in "
+            "`pipeline_unit_days_watched_total`.",
+            "digest",
+        )
         self._of_detector = (
             self.detector_info,
             self.score_psi,
@@ -120,6 +134,8 @@ class DetectorMetrics:
             self.sensors_drifting,
             self.calibration_score_ratio,
             self.false_alarms_promised,
+            self.detector_incidents_opened,
+            self.detector_unit_days,
         )
         self._shown_detector: tuple[str, str, str] | None = None
         self.detector_loaded = gauge(
@@ -192,7 +208,7 @@ class DetectorMetrics:
             self._shown_shadow = None
 
     def show_sensors(self, digest: str, names: Sequence[str], drift: SensorShares) -> None:
-        """Show how each sensor of a detector has moved; nothing where that is NaN."""
+        """Show how each sensor of a detector has moved; nothing where that is unknown."""
         gauges = {
             self.sensor_psi: drift.psi_F,
             self.sensor_out_of_range: drift.out_of_range_F,
@@ -205,8 +221,30 @@ class DetectorMetrics:
                     gauge.remove(digest, name)
                 else:
                     gauge.labels(digest, name).set(value)
+        for by in ("psi", "out_of_range", "missing", "stuck"):
+            if by in drift.n_drifting:
+                self.sensors_drifting.labels(digest, by).set(drift.n_drifting[by])
+            else:
+                self.sensors_drifting.remove(digest, by)
+
+    def withdraw_scores(self, digest: str) -> None:
+        """Show no more how a detector's scores have moved."""
+        for gauge in (self.score_psi, self.psi_span):
+            gauge.remove(digest)
+
+    def withdraw_drift(self, digest: str) -> None:
+        """Show no more how a detector's scores and sensors have moved."""
+        self.withdraw_scores(digest)
+        for gauge in (
+            self.sensor_psi,
+            self.sensor_out_of_range,
+            self.sensor_missing,
+            self.sensor_stuck,
+            self.sensors_drifting,
+        ):
+            gauge.remove_by_labels({"digest": digest})
 
     def forget_detector(self, digest: str) -> None:
         """Export nothing more of the detector with this digest."""
-        for gauge in self._of_detector:
-            gauge.remove_by_labels({"digest": digest})
+        for series in self._of_detector:
+            series.remove_by_labels({"digest": digest})

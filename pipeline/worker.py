@@ -18,6 +18,7 @@ import structlog
 from pipeline.dead_letter import dead_letter
 from pipeline.decide import decide
 from pipeline.delivery import Delivery
+from pipeline.drift.observed import Observed
 from pipeline.errors import StreamUnreadable, TransportError
 from pipeline.handover import hand_over, without_room
 from pipeline.health import Health
@@ -112,7 +113,8 @@ class Worker:
         self._publish_again_at_s = -math.inf
         self._look_for_idle_every_s = look_for_idle_every_s
         self._looked_for_idle_at_s = time.monotonic()
-        self._log = WorkerLog(metrics, steps.scorer.device_type, drift)
+        self._log = WorkerLog(metrics, steps.scorer.device_type)
+        self._observed = Observed(metrics, drift)
         self._beside: SideThread[Turn] = SideThread("batch")
         self._in_hand: Future[Turn] | None = None
         self._disowned: frozenset[Partition] = frozenset()
@@ -120,6 +122,7 @@ class Worker:
         self._finished: Turn | None = None
         self._offsets = Offsets(delivery, recovery, commit_interval_s, metrics)
         self._log.show_detector(steps.loaded)
+        self._observed.begin(steps.loaded)
         if shadow is not None and shadow.steps is not None:
             self._log.show_shadow(shadow.steps)
         self._consumer = connect(self)
@@ -215,6 +218,7 @@ class Worker:
         if self._disowned:
             turn = turn.without(self._disowned)
         if turn.records.is_replay:
+            self._observed.observe(turn, time.monotonic())
             self._log.show_replay(turn)
         elif not self._sent(turn):
             return False
@@ -247,6 +251,7 @@ class Worker:
         self._health.publishes(is_possible=True)
         # Only now, so that a crash above repeats work and never loses it.
         self._offsets.update(turn.records.next_offsets)
+        self._observed.observe(turn, time.monotonic())
         self._log.show(turn, self._steps.scorer.take_unknown())
         return True
 
@@ -317,6 +322,7 @@ class Worker:
             return False
         self._successor = None
         self._log.show_successor(old.loaded, new.loaded, n_records)
+        self._observed.begin(new.loaded)
         return True
 
     def on_revoked(self, partitions: Collection[Partition]) -> None:
@@ -380,9 +386,10 @@ class Worker:
         self._metrics.offsets_missed.inc(self._recovery.take_missed())
         self._metrics.incidents_open.set(self._steps.incidents.n_open)
         self._metrics.show_lag(self._consumer.lag())
-        self._log.show_drift()
-        self._log.show_silent(self._steps)
-        self._health.turned(len(assignment), time.monotonic())
+        now_s = time.monotonic()
+        silent = self._observed.show(self._steps, len(assignment), now_s)
+        self._log.show_silent(silent)
+        self._health.turned(len(assignment), now_s)
 
 
 def _names(partitions: Collection[Partition]) -> list[str]:

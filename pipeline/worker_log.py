@@ -1,51 +1,30 @@
 """What the worker says of itself: counters, and lines."""
 
-import math
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 
 from pipeline.detector.artifact import LoadedDetector
-from pipeline.drift.budget import DAY_S, OVER_S, Budget
-from pipeline.drift.drift import Drift
-from pipeline.drift.silent import Silent
-from pipeline.drift.watched import Watched
+from pipeline.drift.observed import SilentUnit
 from pipeline.incident import Event
 from pipeline.log_limit import at_most
 from pipeline.metrics import WorkerMetrics
 from pipeline.records import Reject
-from pipeline.settings import DriftSettings
 from pipeline.steps import Steps
 from pipeline.turn import ShadowTurn, Turn
 from pipeline.watch import AsBefore, Refused
 
 log = structlog.get_logger()
 
-LOOK_EVERY_S = 15.0
-"""Between two looks for silent units."""
-
 
 class WorkerLog:
-    """Owns what is observed over time: drift, and how often units that are watched have
-    incidents."""
+    """Counts what turns come to, and logs what is worth a line. What is measured over time
+    is `Observed`'s."""
 
-    def __init__(
-        self, metrics: WorkerMetrics, device_type: str, drift: DriftSettings | None
-    ) -> None:
-        """Start with nothing seen; without settings nobody is told of drift."""
+    def __init__(self, metrics: WorkerMetrics, device_type: str) -> None:
         self._metrics = metrics
         self._device_type = device_type
-        self._drift_settings = drift
-        self._drift: Drift | None = None
-        self._watched = Watched()
-        self._silent = Silent(drift.silent_after_s) if drift else None
-        self._looked_for_silent_at_s = -math.inf
-        self._budget = Budget()
-        for over, over_s in OVER_S.items():
-            rate = partial(self._per_unit_day, over_s)
-            metrics.incidents_per_unit_day.labels(over).set_function(rate)
 
     def show(self, turn: Turn, unknown: Sequence[str]) -> None:
         """Count what one turn came to, and log what is worth a line.
@@ -62,40 +41,12 @@ class WorkerLog:
     def show_replay(self, turn: Turn) -> None:
         """Count what was only read again: nothing of it is new but what is remembered."""
         self._metrics.readings_replayed.inc(len(turn.taken.decoded))
-        self._observe(turn)
 
-    def show_drift(self) -> None:
-        """Show how far readings have moved, every now and then."""
-        if self._drift is not None:
-            self._drift.show(time.monotonic())
-
-    def show_silent(self, steps: Steps) -> None:
-        """Show of which units nothing is seen any more, every now and then."""
-        now_s = time.monotonic()
-        if self._silent is None or now_s - self._looked_for_silent_at_s < LOOK_EVERY_S:
-            return
-        self._looked_for_silent_at_s = now_s
-        found = self._silent.look(steps.windows.newest_s_U, self._watched.usual_s_U, now_s)
-        self._metrics.units_silent.set(len(found.rows))
-        for row, more in at_most(found.newly.tolist()):
-            seen_s_ago = round(self._silent.seen_s_ago(row, now_s))
-            unit = steps.units.names[row]
-            log.warning("unit_silent", unit=unit, seen_s_ago=seen_s_ago, **more)
-
-    def _observe(self, turn: Turn) -> float:
-        """Learn from a turn's readings; return how long their units were watched."""
-        if self._drift is not None:
-            self._drift.observe(turn, time.monotonic())
-        watched_s = 0.0
-        for stretch in turn.stretches:
-            arrived = stretch.windows.arrived
-            watched_s += self._watched.extend(arrived)
-            if self._silent is not None:
-                self._silent.extend(arrived.row_G, time.monotonic())
-        return watched_s
-
-    def _per_unit_day(self, over_s: float) -> float:
-        return self._budget.per_unit_day(over_s, time.monotonic())
+    def show_silent(self, units: Sequence[SilentUnit]) -> None:
+        """Log units of which nothing is seen any more."""
+        for silent, more in at_most(units):
+            seen_s_ago = round(silent.seen_s_ago)
+            log.warning("unit_silent", unit=silent.unit, seen_s_ago=seen_s_ago, **more)
 
     def show_detector(self, loaded: LoadedDetector) -> None:
         """Show which detector is in use."""
@@ -103,8 +54,6 @@ class WorkerLog:
         self._metrics.show_detector(
             manifest.name, loaded.digest, manifest.model, time.time()
         )
-        if self._drift_settings is not None:
-            self._drift = Drift(loaded, self._metrics, self._drift_settings)
 
     def show_successor(
         self, old: LoadedDetector, new: LoadedDetector, n_records: int
@@ -152,10 +101,6 @@ class WorkerLog:
 
     def _count(self, turn: Turn) -> None:
         metrics = self._metrics
-        unit_days = self._observe(turn) / DAY_S
-        metrics.unit_days_watched.inc(unit_days)
-        n_opened = sum(event.state == "opened" for event in turn.events)
-        self._budget.add(n_opened, unit_days, time.monotonic())
         metrics.records_read.inc(len(turn.records.records))
         metrics.readings.inc(len(turn.taken.decoded))
         metrics.batch_readings.observe(len(turn.taken.decoded))

@@ -34,7 +34,8 @@ MAX_CELLS = 2**16
 class Drift:
     """Owns the counts of recent readings and scores, of one detector, and shows them.
 
-    Another detector has another `Drift`; see also `WorkerMetrics.forget_detector`.
+    Another detector has another `Drift`; see also `WorkerMetrics.forget_detector`. Of what
+    too few recent readings tell nothing is shown, whatever was before.
     """
 
     def __init__(
@@ -91,17 +92,20 @@ class Drift:
         if now_s - self._shown_at_s < SHOW_EVERY_S:
             return
         self._shown_at_s = now_s
-        if self._scores is not None and self._scores.is_enough:
-            (counts_J,) = self._scores.totals()
-            index = psi_of_counts(self._expected_J, counts_J, self._n_expected)
-            self._metrics.score_psi.labels(self._digest).set(float(index))
-            self._metrics.psi_span.labels(self._digest).set(self._scores.span_s)
-        if self._sensors is None or not self._sensors.is_enough:
+        if self._scores is not None:
+            self._show_scores(self._scores, now_s)
+        if self._sensors is not None:
+            drift = self._sensors.drift(now_s)
+            self._metrics.show_sensors(self._digest, self._names, drift)
+
+    def _show_scores(self, scores: Recent, now_s: float) -> None:
+        if not scores.is_enough(now_s):
+            self._metrics.withdraw_scores(self._digest)
             return
-        drift = self._sensors.drift()
-        self._metrics.show_sensors(self._digest, self._names, drift)
-        for by, n in drift.n_drifting.items():
-            self._metrics.sensors_drifting.labels(self._digest, by).set(n)
+        (counts_J,) = scores.totals(now_s)
+        index = psi_of_counts(self._expected_J, counts_J, self._n_expected)
+        self._metrics.score_psi.labels(self._digest).set(float(index))
+        self._metrics.psi_span.labels(self._digest).set(scores.span_s(now_s))
 
     def _count(self, turn: Turn, stretch: Stretch, now_s: float) -> None:
         windows = stretch.windows

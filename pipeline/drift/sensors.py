@@ -35,7 +35,7 @@ class SensorDrift(NamedTuple):
     """Of the readings."""
     stuck_F: TimeArray
     n_drifting: dict[str, int]
-    """Sensors of which too much is so, by what is."""
+    """Sensors of which too much is so, by what is; without what too little is known of."""
 
 
 class Sensors:
@@ -91,33 +91,28 @@ class Sensors:
         counts_FK = np.bincount(bin_FB[is_there_FB], minlength=n_bins)
         self._values.add(len(x_BF), time_s, now_s, counts_FK)
 
-    @property
-    def _is_long(self) -> bool:
-        """Whether what is compared is more than some hours or days of a week."""
-        return self._values.span_s >= LONG_SHARE * self._psi_period_s
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether there is anything to tell."""
-        return self._faults.is_enough
-
-    def drift(self) -> SensorDrift:
-        """What there is to tell."""
-        (counts,) = self._values.totals()
+    def drift(self, now_s: float) -> SensorDrift:
+        """What there is to tell; `now_s` is of the monotonic clock."""
+        (counts,) = self._values.totals(now_s)
         counts_FK = counts.reshape(self._share_FK.shape)
         psi_F = psi_of_counts(self._share_FK, counts_FK)
         psi_F[counts_FK.sum(axis=1) < MIN_PSI_READINGS] = np.nan
-        out_F, missing_F, stuck_F = self._faults.totals()
-        n = self._faults.n_readings
+        # Of more than some hours or days of a week.
+        is_long = self._values.span_s(now_s) >= LONG_SHARE * self._psi_period_s
+        out_F, missing_F, stuck_F = self._faults.totals(now_s)
+        n = self._faults.n_readings(now_s)
+        if not self._faults.is_enough(now_s):
+            out_F, missing_F, stuck_F, n = *np.zeros((3, len(out_F)), dtype=np.int64), 0
         out_of_range_F = _shares(out_F, n - missing_F)
         missing_share_F = _shares(missing_F, np.full_like(missing_F, n))
         stuck_share_F = _shares(stuck_F, np.full_like(stuck_F, n))
-        is_far_F = {
-            "psi": (psi_F > self._psi_F + FAR_PSI) & self._is_long,
-            "out_of_range": out_of_range_F > FAR_SHARE,
-            "missing": missing_share_F > self._missing_F + FAR_SHARE,
-            "stuck": stuck_share_F > FAR_SHARE,
-        }
+        is_far_F = {}
+        if self._values.is_enough(now_s):
+            is_far_F["psi"] = (psi_F > self._psi_F + FAR_PSI) & is_long
+        if n:
+            is_far_F["out_of_range"] = out_of_range_F > FAR_SHARE
+            is_far_F["missing"] = missing_share_F > self._missing_F + FAR_SHARE
+            is_far_F["stuck"] = stuck_share_F > FAR_SHARE
         return SensorDrift(
             psi_F,
             out_of_range_F,

@@ -1,5 +1,6 @@
 """The metrics: all there under their names, and histograms that count like any other."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,12 @@ class Moved(NamedTuple):
     out_of_range_F: TimeArray
     missing_F: TimeArray
     stuck_F: TimeArray
+    n_drifting: dict[str, int]
+
+
+def moved(share: float, **n_drifting: int) -> Moved:
+    share_F = np.full(2, share)
+    return Moved(share_F, share_F, share_F, share_F, n_drifting)
 
 
 def used(metrics: WorkerMetrics) -> None:
@@ -36,6 +43,8 @@ def used(metrics: WorkerMetrics) -> None:
         metrics.alerts_sent.labels("opened"),
         metrics.rebalances,
         metrics.unit_days_watched,
+        metrics.detector_incidents_opened.labels("sha256:00"),
+        metrics.detector_unit_days.labels("sha256:00"),
         metrics.commits.labels("done"),
     ):
         counter.inc()
@@ -48,7 +57,6 @@ def used(metrics: WorkerMetrics) -> None:
         metrics.score_psi.labels("sha256:00"),
         metrics.score_psi_usual.labels("sha256:00"),
         metrics.psi_span.labels("sha256:00"),
-        metrics.sensors_drifting.labels("sha256:00", "stuck"),
         metrics.calibration_score_ratio.labels("sha256:00", "0.5"),
         metrics.false_alarms_promised.labels("sha256:00"),
         metrics.incidents_per_unit_day.labels("1h"),
@@ -62,7 +70,7 @@ def used(metrics: WorkerMetrics) -> None:
     metrics.batch_readings.observe(10)
     metrics.queue_wait.observe(0.1)
     metrics.show_lag({Partition("readings", 3): 7})
-    metrics.show_sensors("sha256:00", ["pressure"], Moved(*np.full((4, 1), 0.25)))
+    metrics.show_sensors("sha256:00", ["pressure"], moved(0.25, stuck=1))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,8 @@ def used(metrics: WorkerMetrics) -> None:
         "pipeline_rebalances_total 1.0",
         "pipeline_units 1.0",
         "pipeline_unit_days_watched_total 1.0",
+        'pipeline_detector_incidents_opened_total{digest="sha256:00"} 1.0',
+        'pipeline_detector_unit_days_watched_total{digest="sha256:00"} 1.0',
         'pipeline_commits_total{outcome="done"} 1.0',
         'pipeline_commits_total{outcome="postponed"} 0.0',
         'pipeline_queue_wait_seconds_bucket{le="0.1"} 1.0',
@@ -177,10 +187,9 @@ def test_a_histogram_of_arrays_equals_one_that_is_fed_one_by_one(
 def test_what_is_unknown_of_a_sensor_is_shown_no_longer() -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    nothing = np.full((4, 2), np.nan)
-    metrics.show_sensors("sha256:00", ["pressure", "flow"], Moved(*np.full((4, 2), 0.25)))
+    metrics.show_sensors("sha256:00", ["pressure", "flow"], moved(0.25, stuck=1))
 
-    metrics.show_sensors("sha256:00", ["pressure", "flow"], Moved(*nothing))
+    metrics.show_sensors("sha256:00", ["pressure", "flow"], moved(math.nan))
 
     assert "pressure" not in generate_latest(registry).decode()
 

@@ -1,5 +1,6 @@
 """What is shown of readings that are as in training, and of readings that are not."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.pipeline.drift.watching import (
     knowing_detector,
 )
 
+DAY_S = 86_400.0
 PRESSURE, TEMPERATURE, VIBRATION = range(3)
 
 
@@ -229,7 +231,7 @@ def test_another_detector_takes_the_place_of_the_one_before(watch: Watch) -> Non
 def test_only_so_many_readings_of_a_batch_are_looked_at(watch: Watch) -> None:
     watch.extend(np.concatenate([series()] * 2))
 
-    (counts,) = watch.drift._scores.totals()  # type: ignore[union-attr]
+    (counts,) = watch.drift._scores.totals(watch.now_s)  # type: ignore[union-attr]
     assert counts.sum() == MAX_ROWS
 
 
@@ -238,5 +240,46 @@ def test_batches_in_quick_succession_are_not_looked_at(watch: Watch) -> None:
         watch.extend(series()[:100])
         watch.now_s -= 2 * SHOW_EVERY_S - MEASURE_EVERY_S / 10
 
-    (counts,) = watch.drift._scores.totals()  # type: ignore[union-attr]
+    (counts,) = watch.drift._scores.totals(watch.now_s)  # type: ignore[union-attr]
     assert counts.sum() == 100 - WINDOW + 1
+
+
+def test_the_last_hour_holds_nothing_of_before_a_silence(watch: Watch) -> None:
+    missing_NF = series(seed=1)
+    missing_NF[:, VIBRATION] = np.nan
+    read(watch, missing_NF)
+    assert watch.drifting()["missing"] == 1
+
+    watch.now_s += 12 * 3_600.0
+    read(watch, series(seed=2)[:500])
+
+    assert watch.of_sensors("missing_ratio") == [0, 0, 0]
+    assert watch.drifting()["missing"] == 0
+
+
+def test_of_too_few_readings_behind_a_silence_nothing_is_shown(watch: Watch) -> None:
+    read(watch, series())
+
+    watch.now_s += 12 * 3_600.0
+    watch.extend(series()[:50])
+
+    assert np.isnan(watch.of_sensors("missing_ratio")).all()
+    assert math.isnan(watch.drifting()["missing"])
+    # These are of a week.
+    assert np.isfinite(watch.of_sensors("psi")).all()
+    assert watch.drifting()["psi"] == 0
+
+
+def test_nothing_stands_still_while_nothing_comes(watch: Watch) -> None:
+    read(watch, series())
+
+    for period_s, name in ((3_600.0, "sensor_missing_ratio"), (7 * DAY_S, "sensor_psi")):
+        shown_at_s = watch.now_s + period_s
+        assert math.isfinite(watch.shown(name, sensor=builders.SENSORS[0]))
+        watch.drift.show(shown_at_s)
+        assert math.isnan(watch.shown(name, sensor=builders.SENSORS[0]))
+
+    assert all(math.isnan(n) for n in watch.drifting().values())
+    assert math.isnan(watch.shown("score_psi"))
+    assert math.isnan(watch.shown("psi_span_seconds"))
+    assert watch.shown("score_psi_usual") == 0.0

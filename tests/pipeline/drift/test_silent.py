@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from pipeline import worker_log
 from pipeline.detector.detector import Detector
+from pipeline.drift import observed
 from pipeline.drift.silent import Silent
 from pipeline.records import Message
 from pipeline.settings import DriftSettings
@@ -107,7 +107,7 @@ def test_one_silent_unit_among_others_is_counted_and_named(
     monkeypatch: pytest.MonkeyPatch,
     what_comes: Callable[[str], list[Message]],
 ) -> None:
-    monkeypatch.setattr(worker_log, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(observed, "LOOK_EVERY_S", 0.0)
     broker = MemoryBroker(n_partitions=2)
     producer = MemoryProducer(broker)
     setup = Setup(broker, detector, drift=DriftSettings(silent_after_s=0.5))
