@@ -18,7 +18,9 @@ from prometheus_client.registry import Collector
 HOST = "127.0.0.1"
 """Where the processes' own pages are: nobody else need reach them."""
 ANSWER_TIMEOUT_S = 2.0
-"""A process that takes longer is not well, and is left out of the metrics."""
+"""A process that takes longer is not well, and of its metrics only READY is shown, as 0."""
+READY = ("pipeline_ready", "What /readyz says: 1 ready, 0 not.")
+"""Name and words of the one metric that is told for a process that does not tell."""
 LABEL = "process"
 AnswerT = TypeVar("AnswerT")
 
@@ -50,7 +52,7 @@ class ProcessPages(Collector):
     def collect(self) -> Iterable[Metric]:
         merged: dict[str, Metric] = {}
         for process, page in self._ask(lambda process: _get(process, "/metrics")):
-            for family in text_string_to_metric_families(page or ""):
+            for family in _families(page):
                 labelled = merged.setdefault(
                     family.name, Metric(family.name, family.documentation, family.type)
                 )
@@ -93,6 +95,17 @@ class ProcessPages(Collector):
         processes = list(self._processes)
         with ThreadPoolExecutor(max_workers=max(1, len(processes))) as pool:
             return zip(processes, list(pool.map(question, processes)), strict=True)
+
+
+def _families(page: str | None) -> Iterable[Metric]:
+    """What a process tells of itself; of one without an answer, that it is not ready."""
+    if page is not None:
+        return text_string_to_metric_families(page)
+    # Without it, those that answer would look as if they were all.
+    name, documentation = READY
+    ready = Metric(name, documentation, "gauge")
+    ready.add_sample(name, {}, 0.0)
+    return [ready]
 
 
 def _get(process: Process, path: str) -> str | None:

@@ -16,6 +16,7 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 RULES = PROMETHEUS.with_name("rules.yml")
 RULES_TEST = PROMETHEUS.with_name("rules_test.yml")
+RULES_DAYS_TEST = PROMETHEUS.with_name("rules_days_test.yml")
 ALERTMANAGER = PROMETHEUS.with_name("alertmanager.yml")
 RUNBOOK = ROOT / "deploy" / "RUNBOOK.md"
 GRAFANA = ROOT / "deploy" / "grafana"

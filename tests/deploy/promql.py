@@ -16,7 +16,7 @@ WORDS = frozenset(
     {
         *("sum", "max", "min", "avg", "count", "group", "topk", "absent", "clamp_min"),
         *("rate", "increase", "deriv", "changes", "max_over_time", "time"),
-        *("histogram_quantile", "vector"),
+        *("histogram_quantile", "quantile_over_time", "min_over_time", "vector"),
         *("by", "without", "on", "or", "and", "unless", "group_left", "bool"),
     }
 )
@@ -38,7 +38,7 @@ def as_grafana_sends(expression: str) -> str:
 
 def series_in(expression: str) -> set[str]:
     """The names of the series that it asks for."""
-    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\"[^\"]*\"", "", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\"[^\"]*\"|\boffset \w+", "", expression)
     bare = _GROUPING.sub("", bare)
     return set(re.findall(r"[a-zA-Z_][\w:]*", bare)) - WORDS
 

@@ -21,6 +21,7 @@ from tests.deploy.files import (
     PROMETHEUS,
     ROOT,
     RULES,
+    RULES_DAYS_TEST,
     RULES_TEST,
     alerts,
     annotations,
@@ -144,9 +145,10 @@ def test_a_healthy_worker_alarms_nobody_at_night(prometheus: Prometheus) -> None
         ["promtool", "check", "config", PROMETHEUS],
         ["promtool", "check", "rules", RULES],
         ["promtool", "test", "rules", RULES_TEST],
+        ["promtool", "test", "rules", RULES_DAYS_TEST],
         ["amtool", "check-config", ALERTMANAGER],
     ],
-    ids=lambda line: " ".join(map(str, line[:2])),
+    ids=lambda line: " ".join([*line[:2], Path(line[-1]).name]),
 )
 def test_its_own_tools_find_nothing_wrong(line: list[str | Path]) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)

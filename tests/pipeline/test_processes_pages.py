@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline import processes_pages
 from pipeline.health import Health, HealthServer
 from pipeline.metrics import WorkerMetrics
-from pipeline.processes_pages import HOST, ProcessPages
+from pipeline.processes_pages import HOST, READY, ProcessPages
 
 MAX_START_S = 100.0
 
@@ -130,6 +130,25 @@ def test_one_that_does_not_answer_is_not_well_and_keeps_back_no_other(
     assert 'units{process="0"} 3.0' in page(one, silent)
 
 
+def test_one_that_does_not_answer_is_told_of_as_not_ready(
+    process: Callable[[int], Listening], silent: Listening
+) -> None:
+    one = process(0)
+    WorkerMetrics(one.registry).ready.set(1)
+
+    merged = page(one, silent)
+
+    assert merged.count("# TYPE pipeline_ready gauge") == 1
+    assert 'pipeline_ready{process="0"} 1.0' in merged
+    assert 'pipeline_ready{process="1"} 0.0' in merged
+
+
+def test_its_readiness_is_the_metric_that_workers_have() -> None:
+    ready = next(iter(WorkerMetrics(CollectorRegistry()).ready.collect()))
+
+    assert (ready.name, ready.documentation) == READY
+
+
 def test_one_that_starts_up_is_alive_for_its_time_but_not_ready() -> None:
     starting = Listening(0, None, Health(1.0, 0.0), CollectorRegistry(), started_s=10.0)
     pages = ProcessPages([starting], MAX_START_S)
@@ -137,7 +156,7 @@ def test_one_that_starts_up_is_alive_for_its_time_but_not_ready() -> None:
     assert all(pages.liveness(now_s=10.0 + MAX_START_S).values())
     assert not all(pages.liveness(now_s=10.1 + MAX_START_S).values())
     assert not all(pages.readiness(now_s=10.0).values())
-    assert page(starting) == ""
+    assert 'pipeline_ready{process="0"} 0.0' in page(starting)
 
 
 def test_what_each_observes_is_shown_of_each(process: Callable[[int], Listening]) -> None:
