@@ -11,6 +11,7 @@ import typer
 
 from pipeline.compare.command import compare
 from pipeline.errors import PipelineError
+from pipeline.plain_text import plain_lines
 from pipeline.registry.command import promote
 
 app = typer.Typer(
@@ -77,15 +78,21 @@ def run(
     for line in unknown_variables(Settings, os.environ, env_file, secrets_dir):
         structlog.get_logger().warning("unknown_setting", detail=line)
 
-    if settings.processes > 1:
-        from pipeline.processes import run as run_processes
+    try:
+        if settings.processes > 1:
+            from pipeline.processes import run as run_processes
 
-        run_processes(settings, signals)
-    else:
+            run_processes(settings, signals)
+            return
         from pipeline.run import run as run_worker
 
         run_worker(settings, signals)
-        leave()
+    except PipelineError as error:
+        structlog.get_logger().error(
+            "worker_failed", detail=str(error), exit_code=error.exit_code
+        )
+        raise
+    leave()
 
 
 @app.command(hidden=True)
@@ -322,7 +329,7 @@ def exit_with_one_line(command: Callable[[], object]) -> None:
     try:
         command()
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {plain_lines(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:

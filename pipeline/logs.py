@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Collection
 from typing import Any
@@ -9,11 +10,22 @@ from typing import Any
 import structlog
 
 from pipeline.log_limit import (
+    Kind,
     RepeatLimit,
     limiting_others,
     limiting_ours,
     with_suppressed,
 )
+from pipeline.plain_text import plain, plain_lines
+
+log = structlog.get_logger()
+
+SAID_BY_THE_COMMAND = "worker_failed"
+"""Its last line, `error: ...`, says the same. As text it would stand there twice."""
+SEVERAL_LINES = frozenset({"exception", "stack"})
+"""Fields that are shown as they are, below their line."""
+
+_limit: RepeatLimit[Kind] = RepeatLimit()
 
 
 def configure_logs(
@@ -36,21 +48,23 @@ def configure_logs(
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Of a traceback in colours the parts could not be told from what was sent to us.
+        structlog.processors.format_exc_info,
     ]
     if process is not None:
         shared.append(_numbered(process))
-    renderer: structlog.typing.Processor
+    rendering: list[structlog.typing.Processor]
     if as_json:
-        renderer = structlog.processors.JSONRenderer()
-        shared.append(structlog.processors.format_exc_info)
+        rendering = [structlog.processors.JSONRenderer()]
     else:
-        renderer = structlog.dev.ConsoleRenderer()
-    limit = RepeatLimit()
+        trace = structlog.dev.plain_traceback
+        rendering = [_shown, structlog.dev.ConsoleRenderer(exception_formatter=trace)]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            *([] if as_json else [_less_what_the_command_says]),
             # Before anything is made of a line that is then left out.
-            limiting_ours(limit),
+            limiting_ours(_limit),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -65,7 +79,7 @@ def configure_logs(
             foreign_pre_chain=[*shared, with_suppressed],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                renderer,
+                *rendering,
             ],
         )
     )
@@ -73,10 +87,21 @@ def configure_logs(
     root.handlers = [handler]
     root.setLevel(level.upper())
     handler.addFilter(_is_news)
-    handler.addFilter(limiting_others(limit))
+    handler.addFilter(limiting_others(_limit))
     ignore_client_errors()
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+def tell_left_out(now_s: float = math.inf) -> None:
+    """Log of each kind of line how many were left out, if its period is over by then and
+    no line of it has said so.
+
+    Args:
+        now_s: monotonic clock; infinity, when the process ends, is for all kinds.
+    """
+    for kind, n_lines in _limit.take_left_out(now_s):
+        log.warning("lines_left_out", of=kind.of, reason=kind.reason, n_suppressed=n_lines)
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -92,7 +117,10 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         written = {
             form
             for secret in secrets
-            for text in (secret, repr(secret)[1:-1], repr(secret.encode())[2:-1])
+            for text in (
+                *(secret, plain(secret)),
+                *(repr(secret)[1:-1], repr(secret.encode())[2:-1]),
+            )
             for form in (text, json.dumps(text)[1:-1], json.dumps(repr(text)[1:-1])[1:-1])
         }
         self._secrets = sorted(written - {""}, key=len, reverse=True)
@@ -112,6 +140,28 @@ def _numbered(process: int) -> structlog.typing.Processor:
         return {**line, "process": process}
 
     return number
+
+
+def _shown(
+    logger: object, method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The line, without what a terminal would obey: others choose the units' names."""
+    return {name: _shown_value(name, value) for name, value in line.items()}
+
+
+def _shown_value(name: str, value: object) -> object:
+    if isinstance(value, str):
+        return plain_lines(value) if name in SEVERAL_LINES else plain(value)
+    written = repr(value)
+    return value if written.isprintable() else plain(written)
+
+
+def _less_what_the_command_says(
+    logger: object, method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if line.get("event") == SAID_BY_THE_COMMAND:
+        raise structlog.DropEvent
+    return line
 
 
 def ignore_client_errors() -> None:

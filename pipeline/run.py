@@ -24,7 +24,7 @@ from pipeline.detector.steady import is_steady
 from pipeline.errors import InputError
 from pipeline.health import Health, HealthServer
 from pipeline.idle import LOOK_FOR_IDLE_EVERY_S
-from pipeline.logs import ignore_client_errors, show_client_errors
+from pipeline.logs import ignore_client_errors, show_client_errors, tell_left_out
 from pipeline.metrics import WorkerMetrics
 from pipeline.recovery import Recovery
 from pipeline.rejection import RejectionLimit
@@ -104,7 +104,10 @@ def run(
             group_id=settings.kafka.group_id,
         )
         on_listening(server.port)
-        _work(settings, client, steps, watch, shadow, metrics, health, signals)
+        try:
+            _work(settings, client, steps, watch, shadow, metrics, health, signals)
+        finally:
+            tell_left_out()
     n_readings = registry.get_sample_value("pipeline_readings_total") or 0.0
     log.info("worker_stopped", n_readings=int(n_readings))
 

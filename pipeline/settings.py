@@ -3,6 +3,7 @@
 What belongs to the trained detector (window, sensors, threshold) is not a setting.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,8 @@ from pipeline.trigger import IncidentRule
 from pipeline.window import UNIT_IDLE_S
 
 __all__ = ["KafkaSettings", "Settings"]
+
+_COLLECTOR = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
 
 
 class PollSettings(BaseModel):
@@ -159,11 +162,23 @@ class TracesSettings(BaseModel):
 
     model_config = PART
 
-    endpoint: str = Field(default="", pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")
+    endpoint: str = ""
     """Collector that takes OTLP over HTTP, as `http://collector:4318`. Empty: no traces."""
 
     share: float = Field(default=0.1, ge=0, le=1)
     """Of batches that are traced, chosen by chance."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, endpoint: str) -> str:
+        # It is logged where a collector does not answer.
+        if endpoint and not _COLLECTOR.fullmatch(endpoint):
+            raise ValueError(
+                "expected http://host:4318 or https://, maybe with a path, and neither "
+                "user, query (?) nor fragment (#): it is logged. What the collector asks "
+                "for goes into OTEL_EXPORTER_OTLP_HEADERS, as authorization=..."
+            )
+        return endpoint
 
 
 class ConnectionSettings(SourcedSettings):

@@ -3,7 +3,8 @@
 import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import StopTimedOut
@@ -11,6 +12,9 @@ from pipeline.errors import StopTimedOut
 STOP_TIMEOUT_S = 5.0
 """From the request to the end of the batch in hand. Leaving takes up to 4 s more, and a
 container's runtime grants 10 s in all."""
+SAME_SIGNAL_S = 1.0
+"""Whoever passes signals on (`uv run`, a service manager) sends a second one at once to a
+process that had the first as one of its group. A person who is impatient takes longer."""
 
 
 class StopSignals:
@@ -18,15 +22,21 @@ class StopSignals:
 
     Before that, while libraries load and connections open, a signal ends the process at
     once with exit code 0: nothing has been begun. After it, while the worker leaves, a
-    signal changes nothing. A second signal in the midst of work does not wait. SIGUSR1 is
-    `request`.
+    signal changes nothing. A second signal in the midst of work does not wait, unless it
+    comes within `SAME_SIGNAL_S`: then it is the first one. SIGUSR1 is `request`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Begin to listen.
+
+        Args:
+            now_s: any clock's time that does not go back.
+        """
+        self._now_s = now_s
         self.requested = threading.Event()
         self._phase = "starting"
         self._timeout_s = math.inf
-        self._n_signals = 0
+        self._signalled_s = math.inf
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_timeout)
@@ -67,9 +77,11 @@ class StopSignals:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._n_signals += self._phase == "working"
-        if self._phase == "working" and self._n_signals > 1:
-            raise SystemExit(128 + number)
+        if self._phase == "working":
+            now_s = self._now_s()
+            if now_s - self._signalled_s >= SAME_SIGNAL_S:
+                raise SystemExit(128 + number)
+            self._signalled_s = min(self._signalled_s, now_s)
         self.request()
 
     def _on_timeout(self, number: int, frame: object) -> None:

@@ -24,6 +24,7 @@ from pipeline.handover import hand_over, without_room
 from pipeline.health import Health
 from pipeline.idle import give_up_idle
 from pipeline.inbox import Inbox
+from pipeline.logs import tell_left_out
 from pipeline.metrics import WorkerMetrics
 from pipeline.offsets import Offsets
 from pipeline.outbox import Outbox
@@ -137,6 +138,7 @@ class Worker:
         """
         while not stop.is_set():
             self.run_once()
+            tell_left_out(time.monotonic())
 
     def run_once(self) -> Turn | None:
         """Take one poll's worth of records through every step. None if there were none.

@@ -124,7 +124,7 @@ class WorkerLog:
                 metrics.incidents_closed.inc()
 
     def _show_rejects(self, rejects: Sequence[Reject]) -> None:
-        for reject, more in at_most(rejects):
+        for reject, more in at_most(rejects, lambda reject: reject.reason):
             log.warning(
                 "record_rejected",
                 reason=reject.reason,
@@ -136,7 +136,7 @@ class WorkerLog:
             )
 
     def _show_incidents(self, events: Sequence[Event]) -> None:
-        for event, more in at_most(events):
+        for event, more in at_most(events, lambda e: e.state, lambda e: e.unit):
             log.info(
                 f"incident_{event.state}",
                 unit=event.unit,

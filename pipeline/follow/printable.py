@@ -2,7 +2,8 @@
 
 from rich.cells import cell_len
 
-SUBSTITUTE = "\N{REPLACEMENT CHARACTER}"
+from pipeline.plain_text import plain
+
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -18,7 +19,7 @@ def printable(text: str, max_cells: int) -> str:
         max_cells: of a terminal's line, where some characters take two and some none.
             Also the most characters.
     """
-    clean = "".join(c if c.isprintable() else SUBSTITUTE for c in text[: max_cells + 1])
+    clean = plain(text[: max_cells + 1])
     if max(len(clean), cell_len(clean)) <= max_cells:
         return clean
     while max(len(clean), cell_len(clean)) >= max_cells:

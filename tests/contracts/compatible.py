@@ -22,6 +22,14 @@ LOOKED_AT = {
     *("type", "const", "enum", "required", "properties", "additionalProperties"),
     *("items", "anyOf", "$ref", *AT_LEAST, *AT_MOST),
 }
+OF_VALUES = {
+    *("type", "const", "enum", "required", "properties", "items", "anyOf", "$ref"),
+    *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "pattern"),
+    *("minLength", "maxLength"),
+}
+"""Keywords by which less may be sent than before, or which are looked into."""
+OPEN = {"additionalProperties": True, "unevaluatedProperties": True}
+"""What keywords mean where they are absent."""
 TYPES = {
     dict: "object",
     list: "array",
@@ -40,9 +48,15 @@ def breaches(ours: Schema, theirs: Schema, fields_may_be_added: bool) -> list[st
         ours: what documents are made by.
         theirs: what they are then held against.
         fields_may_be_added: fields that `theirs` does not name do not matter, so long as
-            `ours` may leave them out.
+            `ours` may leave them out. All that `theirs` names are still named; and `ours`
+            refuses no document for its shape that `theirs` allows: whoever holds it
+            against documents of later versions would refuse those.
     """
-    return list(_Comparison(ours, theirs, fields_may_be_added).of(ours, theirs, "$"))
+    comparison = _Comparison(ours, theirs, fields_may_be_added)
+    found = list(comparison.of(ours, theirs, "$"))
+    if fields_may_be_added:
+        found.extend(comparison.closed(ours, theirs, "$"))
+    return found
 
 
 class _Comparison:
@@ -67,12 +81,35 @@ class _Comparison:
         yield from self._values(ours, theirs, at)
         yield from self._fields(ours, theirs, at)
         if "items" in theirs:
-            yield from self.of(ours.get("items", {}), theirs["items"], f"{at}[]")
+            items, their_items = _schema(ours.get("items", {})), _schema(theirs["items"])
+            yield from self.of(items, their_items, f"{at}[]")
         for keyword in theirs.keys() - LOOKED_AT - NOT_ASSERTED:
             if ours.get(keyword) != theirs[keyword] and not (
                 keyword == "pattern" and _all_keep(ours, keyword, theirs[keyword])
             ):
                 yield f"{at}: {keyword} is another"
+
+    def closed(self, ours: Schema, theirs: Schema, at: str) -> Iterator[str]:
+        """Where `ours` is closed to what `theirs` is open to, by other keywords than those
+        of values."""
+        ours, theirs = _resolved(ours, self._ours), _resolved(theirs, self._theirs)
+        for keyword in (ours.keys() | theirs.keys()) - OF_VALUES - NOT_ASSERTED:
+            absent = OPEN.get(keyword)
+            if ours.get(keyword, absent) != theirs.get(keyword, absent):
+                yield f"{at}: {keyword} is another"
+        for number, branch in enumerate(ours.get("anyOf", ())):
+            ways = [
+                list(self.closed(branch, their_branch, f"{at}|{number}"))
+                for their_branch in theirs.get("anyOf", [theirs])
+            ]
+            yield from min(ways, key=len)
+        for name, field in ours.get("properties", {}).items():
+            # Of a field that is added: it must be open as well.
+            their_field = theirs.get("properties", {}).get(name, {})
+            yield from self.closed(_schema(field), _schema(their_field), f"{at}.{name}")
+        if "items" in ours:
+            their_items = _schema(theirs.get("items", {}))
+            yield from self.closed(_schema(ours["items"]), their_items, f"{at}[]")
 
     def _values(self, ours: Schema, theirs: Schema, at: str) -> Iterator[str]:
         if more := _types(ours) - _types(theirs):
@@ -104,7 +141,9 @@ class _Comparison:
         others = ours.get("additionalProperties", True)
         for name, field in theirs.get("properties", {}).items():
             if name in named:
-                yield from self.of(named[name], field, f"{at}.{name}")
+                yield from self.of(_schema(named[name]), _schema(field), f"{at}.{name}")
+            elif self._fields_may_be_added:
+                yield f"{at}.{name}: is no longer named"
             elif others is not False:
                 yield from self.of(_schema(others), field, f"{at}.{name}")
         their_others = theirs.get("additionalProperties", True)
@@ -131,9 +170,10 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def _schema(value: bool | Schema) -> Schema:
-    """`true` allows everything."""
-    assert value is not False
-    return {} if value is True else value
+    """`true` allows everything, `false` nothing."""
+    if isinstance(value, bool):
+        return {} if value else {"not": {}}
+    return value
 
 
 def _choices(schema: Schema) -> set[str] | None:

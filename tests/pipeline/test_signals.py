@@ -11,7 +11,19 @@ STARTED = """
 import sys, threading, time
 from pipeline import signals
 signals.STOP_TIMEOUT_S = 0.2
-stop = signals.StopSignals()
+now_s, n_signals = 0.0, 0
+
+def clock():
+    global n_signals
+    n_signals += 1
+    return now_s
+
+stop = signals.StopSignals(clock)
+
+def wait_for_signals(n):
+    print("waiting", flush=True)
+    while n_signals < n:
+        time.sleep(0.01)
 
 def request_from_thread():
     threading.Thread(target=stop.request_from_thread).start()
@@ -94,16 +106,40 @@ def test_work_that_is_not_finished_in_time_is_given_up() -> None:
     assert exit_code(stage, signal.SIGTERM) == 8
 
 
-def test_a_second_signal_does_not_wait() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait(number: int) -> None:
     stage = """
     signals.STOP_TIMEOUT_S = 60
-    with stop.work_to_finish() as requested:
-        print("waiting", flush=True)
-        requested.wait(60)
-        print("waiting", flush=True)
-        time.sleep(60)
+    with stop.work_to_finish():
+        wait_for_signals(1)
+        now_s = signals.SAME_SIGNAL_S
+        wait_for_signals(3)
     """
-    assert exit_code(stage, signal.SIGTERM, signal.SIGTERM) == 128 + signal.SIGTERM
+    assert exit_code(stage, signal.SIGTERM, number) == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_one_at_once_is_the_first_one_passed_on(number: int) -> None:
+    stage = """
+    signals.STOP_TIMEOUT_S = 60
+    with stop.work_to_finish():
+        wait_for_signals(1)
+        now_s = 0.9 * signals.SAME_SIGNAL_S
+        wait_for_signals(2)
+    sys.exit(7)
+    """
+    assert exit_code(stage, signal.SIGTERM, number) == 7
+
+
+def test_it_is_the_first_one_that_the_second_is_held_against() -> None:
+    stage = """
+    signals.STOP_TIMEOUT_S = 60
+    with stop.work_to_finish():
+        for n, now_s in enumerate((0.0, 0.9, 1.8)):
+            wait_for_signals(n + 1)
+    """
+    numbers = [signal.SIGTERM] * 3
+    assert exit_code(stage, *numbers) == 128 + signal.SIGTERM
 
 
 def test_a_thread_may_request_it_as_well() -> None:
