@@ -35,7 +35,7 @@ from pipeline.settings_kafka import EXACTLY_ONCE, KafkaSettings
 from pipeline.shadow import Shadow
 from pipeline.signals import StopSignals
 from pipeline.spans import NoSpans, Spans
-from pipeline.state_size import bytes_per_unit
+from pipeline.state_size import bytes_per_unit, n_affordable
 from pipeline.steps import Steps, build_steps, calibrated_rule
 from pipeline.transport.base import Producer
 from pipeline.transport.choose import Clients, clients
@@ -224,17 +224,16 @@ def _spans(traces: TracesSettings) -> Spans:
 
 def _n_units(settings: Settings, loaded: LoadedDetector) -> int:
     """`max_units`, or fewer where the detector's windows would take too much memory."""
-    unit_bytes = bytes_per_unit(loaded)
     n_detectors = 1 if settings.shadow is None else 2
-    n_affordable = max(1, settings.max_state_bytes // n_detectors // unit_bytes)
-    if n_affordable < settings.max_units:
+    n_most = n_affordable(loaded, settings.max_state_bytes // n_detectors)
+    if n_most < settings.max_units:
         log.warning(
             "max_units_lowered",
-            max_units=n_affordable,
-            bytes_per_unit=unit_bytes,
+            max_units=n_most,
+            bytes_per_unit=bytes_per_unit(loaded),
             setting="PIPELINE_MAX_STATE_BYTES",
         )
-    return min(settings.max_units, n_affordable)
+    return min(settings.max_units, n_most)
 
 
 def _declare(metrics: WorkerMetrics) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.decide import decide
+from pipeline.idle import give_up_idle
 from pipeline.incident import Event
-from pipeline.records import Partition
+from pipeline.records import Partition, Readings
 from pipeline.steps import Steps
 from pipeline.turn import ShadowTurn, Turn
 from pipeline.watch import AsBefore, DetectorWatch, Refused, reason
@@ -96,6 +97,11 @@ class Shadow:
         score_B = np.concatenate([each.scores.score_B for each in stretches])
         n_opened = sum(event.state == "opened" for event in events)
         return ShadowTurn(score_B, n_opened, found_by)
+
+    def give_up_idle(self, readings: Readings) -> None:
+        """Forget units that are silent for long; `readings` are the last turn's."""
+        if self.steps is not None:
+            give_up_idle(self.steps, readings)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Clear all that is remembered of these partitions' units."""

@@ -1,4 +1,4 @@
-"""How much memory one unit's state takes in a worker."""
+"""How much memory units' state takes in a worker."""
 
 from pipeline.detector.artifact import LoadedDetector
 from pipeline.drift.still import StillRuns
@@ -13,3 +13,8 @@ def bytes_per_unit(loaded: LoadedDetector) -> int:
     if loaded.manifest.training.usual is not None:
         n_bytes += StillRuns.bytes_per_unit(len(detector.sensors))
     return n_bytes
+
+
+def n_affordable(loaded: LoadedDetector, max_bytes: int) -> int:
+    """How many units' state fits into so much memory, at least one."""
+    return max(1, max_bytes // bytes_per_unit(loaded))

@@ -364,8 +364,8 @@ class Worker:
             return
         self._looked_for_idle_at_s = now_s
         self._metrics.units_evicted.inc(give_up_idle(self._steps, turn.readings))
-        if self._shadow and self._shadow.steps is not None:
-            give_up_idle(self._shadow.steps, turn.readings)
+        if self._shadow:
+            self._shadow.give_up_idle(turn.readings)
 
     def _commit(self, timeout_s: float) -> None:
         # What is remembered is as of these offsets only while no batch is in hand. Without

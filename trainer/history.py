@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipeline.detector.manifest import is_sensor_name
 from pipeline.errors import InputError
+from pipeline.plain_text import plain
 from pipeline.records import (
     BoolArray,
     FloatArray,
@@ -243,13 +244,8 @@ def shortened(notes: Sequence[str]) -> list[str]:
     return [*(_shown(note, MAX_NOTE_CHARS) for note in notes[:MAX_LISTED]), *more]
 
 
-def printable(text: str) -> str:
-    """What comes from outside, for a terminal: without control characters."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
 def _shown(text: str, max_chars: int) -> str:
-    return printable(text if len(text) <= max_chars else text[: max_chars - 1] + "…")
+    return plain(text if len(text) <= max_chars else text[: max_chars - 1] + "…")
 
 
 def _rows_in_time(table: Table) -> IntArray:

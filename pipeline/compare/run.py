@@ -18,7 +18,7 @@ from pipeline.offline import FILE_LIMITS
 from pipeline.score import Scorer, choose_device
 from pipeline.secured import secured
 from pipeline.settings import ReplaySettings
-from pipeline.state_size import bytes_per_unit
+from pipeline.state_size import n_affordable
 from pipeline.transport.choose import clients
 
 LEAVE_TIMEOUT_S = 3.0
@@ -104,12 +104,12 @@ def run(
 def _units_note(letter: str, side: Side, max_state_bytes: int) -> list[str]:
     """What a worker's memory makes of these units: here they are all of the topic's, which
     several workers share."""
-    n_affordable = max(1, max_state_bytes // bytes_per_unit(side.loaded))
-    if side.n_units <= n_affordable:
+    n_most = n_affordable(side.loaded, max_state_bytes)
+    if side.n_units <= n_most:
         return []
     return [
         f"{letter} has read {side.n_units:,} units. With that detector a worker keeps "
-        f"{n_affordable:,} at most (PIPELINE_MAX_STATE_BYTES), and refuses the others."
+        f"{n_most:,} at most (PIPELINE_MAX_STATE_BYTES), and refuses the others."
     ]
 
 

@@ -44,11 +44,17 @@ def retrain(
         history: a file.
     """
     job = one("CronJob", merged(RETRAINING, values))
-    variables = {**environment(job), "REGISTRY": str(registry), "HISTORY": str(history)}
+    return run_its_command(job, path, REGISTRY=str(registry), HISTORY=str(history))
+
+
+def run_its_command(
+    job: Manifest, path: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run what a Job's container runs, finding programs in folder `path` first."""
     found = container(job)
     return subprocess.run(
         [*found["command"], *found["args"]],
-        env={**variables, "PATH": f"{path}:{os.environ['PATH']}"},
+        env={**environment(job), **variables, "PATH": f"{path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -199,17 +205,7 @@ def promote(values: Values, registry: Path, path: Path) -> str:
         registry: stands for the volume.
         path: folder of the `pipeline` that is found.
     """
-    job = one("Job", values)
-    found = container(job)
-    variables = {**environment(job), "REGISTRY": str(registry)}
-    done = subprocess.run(
-        [*found["command"], *found["args"]],
-        env={**variables, "PATH": f"{path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    done = run_its_command(one("Job", values), path, REGISTRY=str(registry))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -70,9 +70,9 @@ def read(setup: Setup) -> Setup:
     return setup
 
 
-def restarted_for(new: LoadedDetector, n_before: int) -> Outcome:
+def restarted_for(new: LoadedDetector, n_before: int, n_partitions: int = 1) -> Outcome:
     """What is told if a worker of the old detector ends there, and one of `new` begins."""
-    broker = MemoryBroker(n_partitions=1)
+    broker = MemoryBroker(n_partitions)
     broker.append(STREAM[:n_before])
     read(Setup(broker, OLD.detector, loaded=OLD)).worker.close(1.0)
     broker.append(STREAM[n_before:])
@@ -338,12 +338,7 @@ def test_a_hand_over_that_fails_half_way_is_begun_anew(
     setup.read_all()
 
     assert setup.metric("pipeline_detector_loads_total", outcome="taken") == 1
-    expected = MemoryBroker(n_partitions=3)
-    expected.append(STREAM[:HALF])
-    read(Setup(expected, OLD.detector, loaded=OLD)).worker.close(1.0)
-    expected.append(STREAM[HALF:])
-    read(Setup(expected, new.detector, loaded=new))
-    assert outcome(broker) == outcome(expected)
+    assert outcome(broker) == restarted_for(new, HALF, n_partitions=3)
 
 
 def test_one_detector_is_shown_to_be_in_use() -> None:

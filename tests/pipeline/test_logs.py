@@ -18,16 +18,22 @@ logging.getLogger("library").error("theirs")
 """
 
 
-def logged(log_format: str, process: int | None) -> list[str]:
-    """A line of ours and one of a library's, without colours."""
+def written(program: str) -> str:
+    """What a program writes to standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", LINES.format(log_format=log_format, process=process)],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    return re.sub(r"\x1b\[\d*m", "", done.stderr).splitlines()
+    return done.stderr
+
+
+def logged(log_format: str, process: int | None) -> list[str]:
+    """A line of ours and one of a library's, without colours."""
+    said = written(LINES.format(log_format=log_format, process=process))
+    return re.sub(r"\x1b\[\d*m", "", said).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -59,15 +65,7 @@ logging.getLogger("library").error("another of theirs")
 
 
 def test_a_line_that_repeats_is_logged_so_many_times_a_minute_ours_or_not() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", REPEATED],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = [json.loads(line) for line in written(REPEATED).splitlines()]
     assert sum(line["event"] == "ours" for line in lines) == MAX_LINES + 1
     assert sum(line["event"].startswith("theirs") for line in lines) == MAX_LINES
     assert lines[-1]["event"] == "another of theirs"
@@ -87,15 +85,7 @@ tell_left_out()
 
 
 def test_what_was_left_out_is_told_once_of_each_kind_when_the_process_ends() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LEFT_OUT],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = [json.loads(line) for line in written(LEFT_OUT).splitlines()]
     assert [line["reason"] for line in lines if line["event"] == "ours"][-1] == "torn"
     told = [line for line in lines if line["event"] == "lines_left_out"]
     assert [(line["of"], line["reason"], line["n_suppressed"]) for line in told] == [
@@ -126,20 +116,14 @@ except ValueError:
 def test_nothing_that_others_send_is_obeyed_by_the_terminal(log_format: str) -> None:
     code = FROM_OUTSIDE.format(text=json.dumps(OBEYED), log_format=log_format)
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    said = written(code)
 
     # Our own colours, which the text has for a person.
-    shown = re.sub(r"\x1b\[\d*m", "", done.stderr)
+    shown = re.sub(r"\x1b\[\d*m", "", said)
     assert "RED" in shown
     assert "Traceback" in shown
     assert all(line.isprintable() for line in shown.splitlines())
-    assert "\x1b[31mRED" not in done.stderr
+    assert "\x1b[31mRED" not in said
 
 
 def test_the_line_that_says_why_it_ended_stands_in_the_log_of_machines_alone() -> None:
@@ -178,15 +162,9 @@ logging.getLogger("any").error("it failed", exc_info=ValueError(secret))
 
 @pytest.mark.parametrize("secret", ["hunter2", "h'u\"nt\\er\u00e9%2"])
 def test_secrets_are_left_out_of_what_libraries_log(secret: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LEAK.format(secret=json.dumps(secret))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    said = written(LEAK.format(secret=json.dumps(secret)))
 
-    lines = done.stderr.splitlines()
+    lines = said.splitlines()
     assert len(lines) == 4
     assert all("***" in line for line in lines)
     assert not any("nt" in json.loads(line)["event"] for line in lines)
@@ -199,12 +177,6 @@ from pipeline.logs import configure_logs
 configure_logs("info", "json", secrets=["worker"])
 structlog.get_logger("pipeline").info("worker_started")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    said = written(code)
 
-    assert '"worker_started"' in done.stderr
+    assert '"worker_started"' in said

@@ -11,8 +11,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from pipeline.files import replaced_whole
+from pipeline.plain_text import plain
 from pipeline.records import BoolArray, FloatArray, IntArray, TimeArray
-from trainer.history import printable
 
 COLOURS = ("time", "unit", "label")
 """What dots may be coloured by."""
@@ -168,7 +168,7 @@ def _groups(
 
 def _shown(name: str) -> str:
     # A legend leaves out what begins with an underscore.
-    return f" {printable(name)[:24]}"
+    return f" {plain(name)[:24]}"
 
 
 def _largest_parts(axis_LK: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.alert import Alert, decode
 from pipeline.errors import InputError
 from pipeline.feedback import decode as decode_feedback
+from pipeline.plain_text import plain
 from pipeline.times import parse_iso_s
-from trainer.history import printable
 from trainer.labels.lines import Malformed, records
 
 SENSOR_WEIGHT = 2 / 3
@@ -210,7 +210,7 @@ def as_lines(query: Alert, similar: list[Similar]) -> list[str]:
     lines = [f"like {_told(query)}"]
     lines += [
         f"{each.similarity:6.2f}  {_told(each.alert)}; "
-        f"verdict: {printable(each.verdict or 'none')}"
+        f"verdict: {plain(each.verdict or 'none')}"
         for each in similar
     ]
     return lines if similar else [*lines, "no incident opened before it"]
@@ -219,8 +219,8 @@ def as_lines(query: Alert, similar: list[Similar]) -> list[str]:
 def _told(alert: Alert) -> str:
     sensors = ", ".join(f"{s.name} {s.contribution:.0%}" for s in alert.sensors[:3])
     return (
-        f"{alert.opened_at}  {printable(alert.unit)}  peak {alert.peak_score:g}  "
-        f"{printable(sensors)}  ({alert.incident_id[:12]})"
+        f"{alert.opened_at}  {plain(alert.unit)}  peak {alert.peak_score:g}  "
+        f"{plain(sensors)}  ({alert.incident_id[:12]})"
     )
 
 

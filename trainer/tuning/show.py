@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from trainer.history import printable
+from pipeline.plain_text import plain
 from trainer.tuning.rows import TrialRow, best_of, ranked
 from trainer.tuning.space import SEARCHED
 from trainer.tuning.summary import NAMES, STATES, Summary
@@ -122,7 +122,7 @@ def criterion_text(row: TrialRow) -> str:
 def state_text(row: TrialRow) -> str:
     """What became of a trial."""
     text = STATES[row.state]
-    return f"{text}: {printable(row.reason)}" if row.state == "failed" else text
+    return f"{text}: {plain(row.reason)}" if row.state == "failed" else text
 
 
 def time_text(seconds: float | None) -> str:

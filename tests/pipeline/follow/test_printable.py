@@ -9,17 +9,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pipeline.follow.printable import number, printable, sparkline
+from tests.pipeline.test_plain_text import SHOWN
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("pump-7", "pump-7"),
-        ("ポンプ七号機 ü", "ポンプ七号機 ü"),
-        ("\x1b[2Jgone", "�[2Jgone"),
-        ("\x9b31mred", "�31mred"),
-        ("a\nb\tc\x07", "a�b�c�"),
-        ("\u202egnp", "�gnp"),
+        *SHOWN,
         ("x" * 40, "x" * 19 + "…"),
         ("ポ" * 10, "ポ" * 10),
         ("ポ" * 11, "ポ" * 9 + "…"),
